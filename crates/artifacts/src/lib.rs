@@ -1,0 +1,1 @@
+//! Artifacts: streaming multipart writer, manifest, fenced publish, sweeper, on object_store.

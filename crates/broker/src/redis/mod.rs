@@ -1,0 +1,7 @@
+//! `RedisBroker`.
+/// Placeholder until the adapter lands.
+#[derive(Debug)]
+pub struct RedisBroker;
+/// Placeholder until the adapter lands.
+#[derive(Debug)]
+pub struct RedisConfig;

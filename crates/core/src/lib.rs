@@ -1,0 +1,41 @@
+//! Words and pure decisions of Lovage.
+//!
+//! Everything here is a plain value or a total function of its arguments: the states of a job and the one
+//! transition function, names and limits, the retry policy, the outcome of an attempt, the wire format. This crate
+//! does no I/O, is not async and never asks the clock: time and randomness come in as arguments ([`Clock`],
+//! [`Entropy`]).
+
+mod clock;
+mod error;
+mod event;
+mod id;
+mod job;
+pub mod limits;
+mod names;
+mod outcome;
+mod priority;
+mod progress;
+mod retry;
+mod state;
+mod unique;
+mod validate;
+mod view;
+mod wire;
+
+pub use clock::{Clock, Entropy, ManualClock, Timestamp};
+pub use error::Invalid;
+pub use event::{Event, EventKind};
+pub use id::JobId;
+pub use job::{JobSpec, NewJob};
+pub use names::{Kind, QueueName, Tenant, WorkerId};
+pub use outcome::{Attempt, AttemptError, ErrorClass, Transition, Verdict, decide};
+pub use priority::Priority;
+pub use progress::{LogLevel, LogLine, Progress};
+pub use retry::RetryPolicy;
+pub use state::{Change, DiscardReason, IllegalChange, State, transition};
+pub use unique::{Hold, OnConflict, Unique};
+pub use view::{Counts, JobView, PastError, Pause, QueueView, WorkerState, WorkerView};
+pub use wire::{WIRE_VERSION, WireError};
+
+/// JSON text kept byte for byte: big integers, key order and `1.0` against `1` survive the way through the queue.
+pub type RawJson = Box<serde_json::value::RawValue>;

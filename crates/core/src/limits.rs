@@ -1,0 +1,57 @@
+//! Every bound on what a caller may send, in one place. The reference documentation is generated from here.
+
+use std::time::Duration;
+
+/// Largest arguments of a job in bytes of JSON text, by default (`LOVAGE_MAX_PAYLOAD_BYTES`).
+pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
+/// Largest small result that a job may return inline, in bytes of JSON text.
+pub const MAX_RESULT_BYTES: usize = 64 * 1024;
+/// Most jobs in one enqueue call.
+pub const MAX_BATCH: usize = 10_000;
+/// Longest name of a queue.
+pub const MAX_QUEUE_CHARS: usize = 64;
+/// Longest name of a kind, a tenant or a worker.
+pub const MAX_NAME_CHARS: usize = 128;
+/// Longest id that a client may choose.
+pub const MAX_ID_CHARS: usize = 128;
+/// Most tags on a job, each at most [`MAX_TAG_CHARS`] long.
+pub const MAX_TAGS: usize = 16;
+/// Longest tag.
+pub const MAX_TAG_CHARS: usize = 64;
+/// Most entries of a job's metadata; key and value together at most [`MAX_METADATA_BYTES`].
+pub const MAX_METADATA_ENTRIES: usize = 32;
+/// Bytes of all metadata keys and values together.
+pub const MAX_METADATA_BYTES: usize = 4 * 1024;
+/// Longest unique key as the caller writes it (it is stored as a digest).
+pub const MAX_UNIQUE_KEY_BYTES: usize = 1024;
+/// Longest lock of a unique key.
+pub const MAX_UNIQUE_TTL: Duration = Duration::from_hours(24 * 30);
+/// Most attempts that a policy may allow.
+pub const MAX_ATTEMPTS: u32 = 1_000;
+/// Longest text of an error that is kept with an attempt, in bytes; the rest is cut with a mark.
+pub const MAX_ERROR_BYTES: usize = 4 * 1024;
+/// Log lines kept per job; older ones are dropped.
+pub const MAX_LOG_LINES: usize = 500;
+/// Longest log line in bytes; the rest is cut with a mark.
+pub const MAX_LOG_LINE_BYTES: usize = 2 * 1024;
+/// Furthest future of `run_at` and `expires_at`: 100 years.
+pub const MAX_HORIZON: Duration = Duration::from_hours(24 * 365 * 100);
+/// Times that a worker may die with a job before the job is discarded as `worker_lost`.
+pub const MAX_LOST: u32 = 3;
+/// Most jobs that one claim, finish or renew call may carry.
+pub const MAX_CLAIM: usize = 1_000;
+/// Most jobs on a page of a list.
+pub const MAX_PAGE: usize = 500;
+
+/// Cuts `text` to at most `bytes` bytes at a character boundary and marks the cut.
+pub fn cut(text: &str, bytes: usize) -> String {
+    const MARK: &str = "… (cut)";
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let mut end = bytes.saturating_sub(MARK.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{MARK}", &text[..end])
+}

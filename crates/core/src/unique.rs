@@ -1,0 +1,89 @@
+//! Unique keys: at most one job with a key at a time.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::Invalid;
+use crate::limits::{MAX_UNIQUE_KEY_BYTES, MAX_UNIQUE_TTL};
+
+/// A lock that the job holds in its queue. It is owned by the job's id, given back in the step that ends the job, and
+/// never outlives its time to live (renewed with the lease), so that no crash can leave it behind for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unique {
+    /// What is unique, e.g. `report:2026-11`.
+    pub key: String,
+    /// How long the lock lives at most, in milliseconds; 24 hours by default.
+    #[serde(default = "Unique::default_ttl_ms")]
+    pub ttl_ms: u64,
+    /// What happens to a second job with the key.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+    /// When the lock is given back.
+    #[serde(default)]
+    pub hold: Hold,
+}
+
+/// What happens to a job whose unique key is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnConflict {
+    /// The holder is returned instead.
+    #[default]
+    Return,
+    /// The new job is refused, naming the holder.
+    Reject,
+    /// A holder that still waits takes the new job's content (last write wins, its id and its place stay). If it
+    /// already runs, the new job waits behind it and takes the key over: no change is lost, and at most one runs.
+    Replace,
+}
+
+/// When a unique key is given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hold {
+    /// When the job ends, or after the time to live, whichever is first.
+    #[default]
+    Finished,
+    /// After the time to live, even if the job ends before: a window in which the work is done once.
+    Ttl,
+}
+
+impl Unique {
+    /// A key with the default behaviour: the holder is returned, for as long as it is not finished.
+    pub fn key(key: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            ttl_ms: Self::default_ttl_ms(),
+            on_conflict: OnConflict::default(),
+            hold: Hold::default(),
+        }
+    }
+
+    const fn default_ttl_ms() -> u64 {
+        24 * 60 * 60 * 1_000
+    }
+
+    /// The key as it is stored: 32 hexadecimal digits of its SHA-256. Bounded, and safe in a Redis key.
+    pub fn digest(&self) -> String {
+        let hash = Sha256::digest(self.key.as_bytes());
+        hash[..16].iter().fold(String::with_capacity(32), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), Invalid> {
+        if self.key.is_empty() || self.key.len() > MAX_UNIQUE_KEY_BYTES {
+            let help = format!("use 1 to {MAX_UNIQUE_KEY_BYTES} bytes");
+            return Err(Invalid::new("unique.key", format!("is {} bytes long", self.key.len()), help));
+        }
+        if self.ttl_ms == 0 || u128::from(self.ttl_ms) > MAX_UNIQUE_TTL.as_millis() {
+            let help = format!("use 1 to {} (30 days)", MAX_UNIQUE_TTL.as_millis());
+            return Err(Invalid::new("unique.ttl_ms", format!("is {}", self.ttl_ms), help));
+        }
+        Ok(())
+    }
+}

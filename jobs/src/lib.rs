@@ -1,0 +1,1 @@
+//! The handlers of the job kinds that Lovage ships.

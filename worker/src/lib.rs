@@ -1,0 +1,1 @@
+//! The worker: claims, runs and reports jobs. It knows no job kind.
