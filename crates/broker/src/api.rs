@@ -279,7 +279,7 @@ pub trait Operator: Send + Sync {
     async fn cancel(&self, queue: &QueueName, id: &JobId) -> Result<Cancelled>;
 
     /// Makes a scheduled, retryable or ended job available now, at the end of its priority's line. An ended job starts
-    /// afresh: its failures and lost workers no longer count; its errors are kept.
+    /// afresh: its failures and lost workers no longer count, its `expires_at` is cleared, its errors are kept.
     async fn retry(&self, queue: &QueueName, id: &JobId) -> Result<()>;
 
     /// Discards a waiting job as `rejected`.
