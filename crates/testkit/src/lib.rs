@@ -3,6 +3,15 @@
 //! Every server listens on a free loopback port, keeps its files in a temporary folder and ends with its handle. A
 //! missing program fails loudly and says how to install it.
 
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test kit fails its test by panicking")]
+
+mod eventually;
+mod faulty;
 mod postgres;
+mod process;
 mod redis;
 mod s3;
+
+pub use eventually::eventually;
+pub use faulty::{Fault, FaultyBroker, Plan, Point};
+pub use process::{Process, Signal};

@@ -1,0 +1,239 @@
+//! A broker that fails on purpose, by decoration: any handler and any worker can be run against it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_broker::{
+    Broker, BrokerError, BulkAction, BulkProgress, Cancelled, Claim, Control, Edit, EnqueueOutcome, EventPage, Finish,
+    HeldLease, JobPage, Leadership, LeaseStatus, ListQuery, LogPage, Operator, Producer, Reader, Report, Swept, Wake,
+    WorkerSide,
+};
+use lovage_core::{JobId, JobView, NewJob, Pause, QueueName, QueueView, State, Timestamp, WorkerId, WorkerView};
+
+type Result<T> = std::result::Result<T, BrokerError>;
+
+/// A moment in the life of a job at which a fault can strike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Point {
+    /// Nothing was sent yet.
+    BeforeEnqueue,
+    /// The jobs are in, the producer does not know it yet.
+    AfterEnqueue,
+    /// Nothing was claimed yet.
+    BeforeClaim,
+    /// Jobs are claimed, the worker does not know it yet.
+    AfterClaim,
+    /// A lease is about to be renewed: by the keeper, or right before an artifact is published.
+    BeforeRenew,
+    /// The handler runs and reports how far it is.
+    BeforeReport,
+    /// The handler has ended, its outcome is not written.
+    BeforeFinish,
+    /// The outcome is written, the worker does not know it yet.
+    AfterFinish,
+}
+
+impl Point {
+    /// All points.
+    pub const ALL: [Self; 8] = [
+        Self::BeforeEnqueue,
+        Self::AfterEnqueue,
+        Self::BeforeClaim,
+        Self::AfterClaim,
+        Self::BeforeRenew,
+        Self::BeforeReport,
+        Self::BeforeFinish,
+        Self::AfterFinish,
+    ];
+}
+
+/// What happens at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: the call goes through.
+    None,
+    /// The call answers that the broker is unavailable; after an `After…` point although it was done.
+    Unavailable,
+    /// The process dies as by `kill -9`.
+    Kill,
+}
+
+/// Decides what happens at a point.
+pub type Plan = Arc<dyn Fn(Point) -> Fault + Send + Sync>;
+
+/// Passes every call on to the broker inside, unless the plan has something else in mind.
+pub struct FaultyBroker {
+    inner: Arc<dyn Broker>,
+    plan: Plan,
+}
+
+impl fmt::Debug for FaultyBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyBroker").finish_non_exhaustive()
+    }
+}
+
+impl FaultyBroker {
+    /// Puts the plan in front of a broker.
+    pub fn new(inner: Arc<dyn Broker>, plan: Plan) -> Self {
+        Self { inner, plan }
+    }
+
+    async fn strike(&self, point: Point) -> Result<()> {
+        match (self.plan)(point) {
+            Fault::None => Ok(()),
+            Fault::Unavailable => Err(BrokerError::Unavailable(format!("injected fault at {point:?}"))),
+            Fault::Kill => {
+                let pid = std::process::id().to_string();
+                let _ = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+                // The signal is on its way; nothing after this line may run.
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Producer for FaultyBroker {
+    async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<EnqueueOutcome>> {
+        self.strike(Point::BeforeEnqueue).await?;
+        let outcomes = self.inner.enqueue(jobs).await?;
+        self.strike(Point::AfterEnqueue).await?;
+        Ok(outcomes)
+    }
+}
+
+#[async_trait]
+impl WorkerSide for FaultyBroker {
+    async fn claim(&self, queue: &QueueName, worker: &WorkerId, max: usize, lease: Duration) -> Result<Claim> {
+        self.strike(Point::BeforeClaim).await?;
+        let claim = self.inner.claim(queue, worker, max, lease).await?;
+        if !claim.jobs.is_empty() {
+            self.strike(Point::AfterClaim).await?;
+        }
+        Ok(claim)
+    }
+
+    async fn renew(&self, queue: &QueueName, leases: &[HeldLease], lease: Duration) -> Result<Vec<LeaseStatus>> {
+        self.strike(Point::BeforeRenew).await?;
+        self.inner.renew(queue, leases, lease).await
+    }
+
+    async fn finish(&self, queue: &QueueName, worker: &WorkerId, items: Vec<Finish>) -> Result<Vec<LeaseStatus>> {
+        self.strike(Point::BeforeFinish).await?;
+        let statuses = self.inner.finish(queue, worker, items).await?;
+        self.strike(Point::AfterFinish).await?;
+        Ok(statuses)
+    }
+
+    async fn report(&self, queue: &QueueName, report: Report) -> Result<LeaseStatus> {
+        self.strike(Point::BeforeReport).await?;
+        self.inner.report(queue, report).await
+    }
+
+    async fn wait(&self, queues: &[QueueName], worker: &WorkerId, timeout: Duration) -> Result<Wake> {
+        self.inner.wait(queues, worker, timeout).await
+    }
+
+    async fn sweep(&self, queue: &QueueName) -> Result<Swept> {
+        self.inner.sweep(queue).await
+    }
+
+    async fn heartbeat(&self, view: &WorkerView) -> Result<()> {
+        self.inner.heartbeat(view).await
+    }
+
+    async fn unregister(&self, worker: &WorkerId) -> Result<()> {
+        self.inner.unregister(worker).await
+    }
+}
+
+#[async_trait]
+impl Operator for FaultyBroker {
+    async fn cancel(&self, queue: &QueueName, id: &JobId) -> Result<Cancelled> {
+        self.inner.cancel(queue, id).await
+    }
+
+    async fn retry(&self, queue: &QueueName, id: &JobId) -> Result<()> {
+        self.inner.retry(queue, id).await
+    }
+
+    async fn discard(&self, queue: &QueueName, id: &JobId) -> Result<()> {
+        self.inner.discard(queue, id).await
+    }
+
+    async fn delete(&self, queue: &QueueName, id: &JobId) -> Result<()> {
+        self.inner.delete(queue, id).await
+    }
+
+    async fn edit(&self, queue: &QueueName, id: &JobId, edit: Edit) -> Result<()> {
+        self.inner.edit(queue, id, edit).await
+    }
+
+    async fn bulk(
+        &self,
+        queue: &QueueName,
+        state: State,
+        action: BulkAction,
+        cursor: Option<String>,
+    ) -> Result<BulkProgress> {
+        self.inner.bulk(queue, state, action, cursor).await
+    }
+
+    async fn pause(&self, queue: &QueueName, by: &str, why: &str, until: Option<Timestamp>) -> Result<Pause> {
+        self.inner.pause(queue, by, why, until).await
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<bool> {
+        self.inner.resume(queue).await
+    }
+
+    async fn control(&self, worker: &WorkerId, control: Control) -> Result<bool> {
+        self.inner.control(worker, control).await
+    }
+
+    async fn lead(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Leadership>> {
+        self.inner.lead(name, holder, ttl).await
+    }
+
+    async fn resign(&self, name: &str, holder: &str) -> Result<()> {
+        self.inner.resign(name, holder).await
+    }
+}
+
+#[async_trait]
+impl Reader for FaultyBroker {
+    async fn job(&self, queue: Option<&QueueName>, id: &JobId) -> Result<Option<JobView>> {
+        self.inner.job(queue, id).await
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<JobPage> {
+        self.inner.list(query).await
+    }
+
+    async fn logs(&self, queue: &QueueName, id: &JobId, after: Option<&str>) -> Result<LogPage> {
+        self.inner.logs(queue, id, after).await
+    }
+
+    async fn queue(&self, queue: &QueueName) -> Result<QueueView> {
+        self.inner.queue(queue).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueView>> {
+        self.inner.queues().await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerView>> {
+        self.inner.workers().await
+    }
+
+    async fn events(&self, queue: &QueueName, cursor: Option<&str>, limit: usize) -> Result<EventPage> {
+        self.inner.events(queue, cursor, limit).await
+    }
+
+    async fn diagnose(&self) -> Result<Vec<(String, String, bool)>> {
+        self.inner.diagnose().await
+    }
+}
