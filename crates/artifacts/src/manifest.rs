@@ -1,0 +1,128 @@
+//! The manifest: the small document that makes an attempt's files visible and says what they are.
+
+use lovage_core::{Invalid, JobId, Kind, QueueName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ArtifactError;
+use crate::keys::{AttemptKey, parse_data_key};
+
+/// The version that this release writes, and the newest that it reads. Within a version fields are only added.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// Everything about the files of one job. Lies at the job's own key and never changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`] of the release that wrote it.
+    pub version: u32,
+    /// The job's queue.
+    pub queue: QueueName,
+    /// The job.
+    pub job: JobId,
+    /// Its kind.
+    pub kind: Kind,
+    /// The attempt whose files these are.
+    pub attempt: u32,
+    /// That attempt's fencing number.
+    pub token: u64,
+    /// The program that wrote it, e.g. `lovage 0.1.0`.
+    pub producer: String,
+    /// When, by the writer's clock, in milliseconds since 1970.
+    pub created_at: Timestamp,
+    /// The files, at least one.
+    pub files: Vec<ManifestFile>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// Its name as people see it.
+    pub name: String,
+    /// Its key in the store.
+    pub key: String,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// Its media type.
+    pub content_type: String,
+    /// Records in it, a header not counted, where that has a meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Its columns, where it has any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<Column>,
+    /// Where its content came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// A column of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type in the source's own words.
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+/// Where a file's content came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The configured name of the source; never its address.
+    pub source: String,
+    /// The source's kind, e.g. `postgres`.
+    pub engine: String,
+    /// The one state of the source that was read, in the source's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// SHA-256 of the query's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_sha256: Option<String>,
+}
+
+impl Manifest {
+    /// The attempt that it belongs to.
+    pub fn owner(&self) -> AttemptKey {
+        AttemptKey { queue: self.queue.clone(), job: self.job.clone(), attempt: self.attempt, token: self.token }
+    }
+
+    /// Checks that it names at least one file and only files of its own attempt.
+    pub(crate) fn validate(&self) -> Result<(), Invalid> {
+        if self.files.is_empty() {
+            return Err(Invalid::new("files", "is empty", "name at least one file"));
+        }
+        let owner = self.owner();
+        for file in &self.files {
+            let key = parse_data_key(&file.key);
+            if key.is_none_or(|(attempt, name)| attempt != owner || name.as_str() != file.name) {
+                let help = "name only files that this attempt wrote";
+                return Err(Invalid::new("files", format!("{:?} is not a file of this attempt", file.key), help));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a stored manifest.
+    pub(crate) fn decode(key: &str, text: &[u8]) -> Result<Self, ArtifactError> {
+        #[derive(Deserialize)]
+        struct Head {
+            version: u32,
+        }
+        let unreadable = |problem: String| ArtifactError::Unreadable { key: key.to_owned(), problem };
+        let head: Head = serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))?;
+        if head.version > MANIFEST_VERSION {
+            let problem = format!("it has version {}; this release reads up to {MANIFEST_VERSION}", head.version);
+            return Err(unreadable(problem));
+        }
+        serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))
+    }
+
+    /// The stored form.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, ArtifactError> {
+        let mut text = serde_json::to_vec_pretty(self)
+            .map_err(|error| Invalid::new("manifest", error.to_string(), "use values that JSON can express"))?;
+        text.push(b'\n');
+        Ok(text)
+    }
+}

@@ -1,0 +1,124 @@
+//! Removes files that no manifest names: what attempts left that were killed between upload and publish.
+//!
+//! A file goes when it is old enough, its job is not live, and its job's manifest does not name it. The job is asked
+//! first and the manifest read after: a job that publishes between the two questions is live for the first or
+//! visible to the second. Objects of any other form are never touched.
+//!
+//! Parts of uploads that never completed are not objects. In a local folder they are files, and go here too; on S3
+//! only the bucket's lifecycle rule ("abort incomplete multipart uploads") removes them.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use lovage_core::{JobId, QueueName, Timestamp};
+
+use crate::error::ArtifactError;
+use crate::keys::{AttemptKey, JOBS, parse_data_key, path};
+use crate::leftovers;
+use crate::manifest::Manifest;
+use crate::store::ArtifactStore;
+
+/// What to sweep.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepOptions {
+    /// The current time, by the same clock as the store's, give or take a small part of `older_than`.
+    pub now: Timestamp,
+    /// Younger objects are left alone. Longer than any attempt can run between its last confirmed lease and its
+    /// publish; a day is generous.
+    pub older_than: Duration,
+    /// Most objects that one call removes.
+    pub limit: usize,
+    /// Only look, remove nothing.
+    pub dry_run: bool,
+}
+
+impl SweepOptions {
+    /// Objects older than a day, at most 1,000 at a time.
+    pub fn at(now: Timestamp) -> Self {
+        Self { now, older_than: Duration::from_hours(24), limit: 1_000, dry_run: false }
+    }
+
+    pub(crate) fn is_old(&self, modified: Timestamp) -> bool {
+        self.now.since(modified) > self.older_than
+    }
+}
+
+/// What a sweep found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SweepReport {
+    /// Objects of attempts that were looked at.
+    pub examined: u64,
+    /// Keys that were removed (or, in a dry run, would be).
+    pub removed: Vec<String>,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Whether the limit was reached: call again.
+    pub more: bool,
+}
+
+/// What is known about the job whose objects are being listed; they come one after the other.
+struct Known {
+    attempt: AttemptKey,
+    live: bool,
+    manifest: Option<Manifest>,
+}
+
+impl ArtifactStore {
+    /// Removes orphans. `is_live` answers whether a job may still run: true while it waits, runs or will be retried,
+    /// and true when in doubt.
+    pub async fn sweep_orphans<F, A>(&self, options: SweepOptions, is_live: F) -> Result<SweepReport, ArtifactError>
+    where
+        F: Fn(QueueName, JobId) -> A + Send + Sync,
+        A: Future<Output = bool> + Send,
+    {
+        let mut report = SweepReport::default();
+        let mut known: Option<Known> = None;
+        let mut objects = self.objects().list(Some(&path(JOBS)?));
+        let failed = |error| ArtifactError::from_store("list the store", &error);
+        while let Some(object) = objects.try_next().await.map_err(failed)? {
+            let key = object.location.as_ref();
+            let Some((attempt, _)) = parse_data_key(key) else { continue };
+            report.examined += 1;
+            let modified = object.last_modified.timestamp_millis().max(0) as u64;
+            if !options.is_old(Timestamp::from_millis(modified)) {
+                continue;
+            }
+            let job = self.known(known.take(), attempt, &is_live).await?;
+            let named = job.manifest.as_ref().is_some_and(|manifest| manifest.files.iter().any(|file| file.key == key));
+            let orphan = !job.live && !named;
+            known = Some(job);
+            if orphan {
+                if report.removed.len() >= options.limit {
+                    report.more = true;
+                    return Ok(report);
+                }
+                if !options.dry_run {
+                    self.remove(key).await?;
+                }
+                report.bytes += object.size;
+                report.removed.push(key.to_owned());
+            }
+        }
+        if let Some(root) = self.local_root() {
+            leftovers::sweep(root, options, &is_live, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    /// What is known about the attempt's job, asked again only when it is another job than before.
+    async fn known<F, A>(&self, before: Option<Known>, attempt: AttemptKey, is_live: &F) -> Result<Known, ArtifactError>
+    where
+        F: Fn(QueueName, JobId) -> A + Send + Sync,
+        A: Future<Output = bool> + Send,
+    {
+        let same = |known: &Known| known.attempt.queue == attempt.queue && known.attempt.job == attempt.job;
+        if let Some(known) = before.filter(same) {
+            return Ok(known);
+        }
+        let live = is_live(attempt.queue.clone(), attempt.job.clone()).await;
+        // The order matters, see the head of this file.
+        let manifest = if live { None } else { self.existing(&attempt.queue, &attempt.job).await? };
+        Ok(Known { attempt, live, manifest })
+    }
+}
