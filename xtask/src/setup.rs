@@ -1,0 +1,88 @@
+//! What the tests need besides Rust: a Redis server, PostgreSQL and an S3 server, each run privately by the tests on a
+//! loopback port. As root on Debian and its kin what is missing gets installed; elsewhere this says what to install.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::step::{self, program, succeeds};
+
+/// The S3 server for tests, a Python package, in the version that the tests were written against.
+const S3_SERVER: &str = "moto[server]==5.2.5";
+
+/// A program that tests start, how to see that it is there, and the Debian package that has it.
+struct Need {
+    name: &'static str,
+    present: fn() -> bool,
+    package: &'static str,
+}
+
+const NEEDS: [Need; 3] = [
+    Need { name: "redis-server 7.0 or later", present: has_redis, package: "redis-server" },
+    Need { name: "PostgreSQL 15 or later", present: has_postgres, package: "postgresql" },
+    Need { name: "python3 with venv and pip", present: has_python, package: "python3-venv" },
+];
+
+/// Checks all needs, installs what can be installed, and fails with the list of what cannot.
+pub fn run() -> Result<()> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !(need.present)()).collect();
+    if !missing.is_empty() {
+        install(&missing)?;
+    }
+    s3_server()?;
+    println!("setup: redis-server, PostgreSQL and an S3 server are there");
+    Ok(())
+}
+
+fn install(missing: &[&Need]) -> Result<()> {
+    let names: Vec<&str> = missing.iter().map(|need| need.name).collect();
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let may_install = is_root() && Path::new("/etc/debian_version").exists();
+    let (names, packages_line) = (names.join(", "), packages.join(" "));
+    ensure!(may_install, "the tests need {names}; on Debian and Ubuntu: sudo apt-get install {packages_line}");
+    let apt = |arguments: &[&str]| step::run(program("apt-get", arguments).env("DEBIAN_FRONTEND", "noninteractive"));
+    apt(&["update", "-qq"])?;
+    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat())?;
+    let still: Vec<&str> = missing.iter().filter(|need| !(need.present)()).map(|need| need.name).collect();
+    ensure!(still.is_empty(), "installed {packages_line}, and {} is still not found", still.join(", "));
+    Ok(())
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+fn has_redis() -> bool {
+    succeeds(&mut program("redis-server", &["--version"]))
+}
+
+fn has_postgres() -> bool {
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders = debian.map(|entry| entry.path().join("bin/initdb"));
+    folders.any(|initdb| initdb.exists()) || succeeds(&mut program("initdb", &["--version"]))
+}
+
+fn has_python() -> bool {
+    succeeds(&mut program("python3", &["-c", "import ensurepip, venv"]))
+}
+
+/// Puts the S3 server into a folder of its own, where `lovage-testkit` looks for it.
+fn s3_server() -> Result<()> {
+    let folder = s3_folder()?;
+    let shown = folder.display().to_string();
+    let server = folder.join("bin/moto_server");
+    if succeeds(&mut program(&server.display().to_string(), &["--help"])) {
+        return Ok(());
+    }
+    step::run(&mut program("python3", &["-m", "venv", "--clear", &shown]))?;
+    let pip = folder.join("bin/pip").display().to_string();
+    step::run(&mut program(&pip, &["install", "--quiet", "--disable-pip-version-check", S3_SERVER]))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a development tool finds the caches of the user as the shell does")]
+fn s3_folder() -> Result<PathBuf> {
+    let home = std::env::var_os("HOME").context("HOME is not set: it is where the tests' S3 server is kept")?;
+    Ok(Path::new(&home).join(".cache/lovage-test/moto"))
+}
