@@ -15,3 +15,4 @@ mod s3;
 pub use eventually::eventually;
 pub use faulty::{Fault, FaultyBroker, Plan, Point};
 pub use process::{Process, Signal};
+pub use redis::RedisServer;

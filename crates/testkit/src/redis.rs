@@ -1,1 +1,134 @@
-//! Placeholder.
+//! A private redis-server: free loopback port, temporary folder, gone with its handle.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+const PROGRAM: &str = "redis-server";
+const HOW_TO_INSTALL: &str = "redis-server is not installed or not on the PATH; the tests need version 7.0 or newer \
+                              (Debian and Ubuntu: `apt-get install redis-server`, macOS: `brew install redis`)";
+/// Longest wait for a server to come up or to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running redis-server that belongs to one test.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    folder: TempDir,
+    settings: Vec<String>,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    /// Starts a server that keeps nothing on disk.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further settings as on its command line, e.g. `["--appendonly", "yes"]`. Later settings
+    /// win over the defaults (no snapshots, no append-only file).
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
+        let settings = settings.iter().map(ToString::to_string).collect();
+        let mut server = Self { port: 0, folder, settings, process: None };
+        // Between finding a free port and listening on it, somebody else may take it.
+        for _ in 0..5 {
+            server.port = free_port();
+            if server.launch() {
+                return server;
+            }
+        }
+        panic!("redis-server did not come up on five ports in a row");
+    }
+
+    /// The address as a URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// The port on the loopback interface.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends the server in an orderly way, with its append-only file flushed. Its data stays for a [`Self::restart`].
+    pub fn stop(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        if let Ok(mut connection) = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)) {
+            let _ = connection.set_read_timeout(Some(PATIENCE));
+            let _ = connection.write_all(b"SHUTDOWN\r\n");
+            // The server closes the connection when it is on its way out; an error reply (a password) ends here too.
+            let _ = connection.read(&mut [0; 256]);
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+    }
+
+    /// Kills the server as a crash would.
+    pub fn kill9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts the server again on the same port with the same settings and folder, after ending it if it still runs.
+    pub fn restart(&mut self) {
+        self.stop();
+        assert!(self.launch(), "redis-server did not come up again on port {}", self.port);
+    }
+
+    fn launch(&mut self) -> bool {
+        let spawned = Command::new(PROGRAM)
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no", "--logfile", ""])
+            .args(["--save", "", "--appendonly", "no", "--dir"])
+            .arg(self.folder.path())
+            .args(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut process = match spawned {
+            Ok(process) => process,
+            Err(error) => panic!("{HOW_TO_INSTALL} ({error})"),
+        };
+        let Some(output) = process.stdout.take() else { return false };
+        let (ready, up) = mpsc::channel();
+        // Reads to the end, so that a chatty server never blocks on a full pipe.
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if line.contains("Ready to accept connections") {
+                    let _ = ready.send(());
+                }
+            }
+        });
+        // A server that gives up closes its output, which ends the thread and with it this wait.
+        if up.recv_timeout(PATIENCE).is_ok() {
+            self.process = Some(process);
+            return true;
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+        false
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        self.kill9();
+    }
+}
+
+/// A loopback port that nobody listens on right now.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    listener.unwrap_or_else(|error| panic!("no free port: {error}")).port()
+}
