@@ -5,14 +5,17 @@
 
 #![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "a test kit fails its test by panicking")]
 
+mod announced;
 mod eventually;
 mod faulty;
 mod postgres;
 mod process;
 mod redis;
-mod s3;
+pub mod s3;
 
 pub use eventually::eventually;
 pub use faulty::{Fault, FaultyBroker, Plan, Point};
+pub use postgres::PostgresServer;
 pub use process::{Process, Signal};
 pub use redis::RedisServer;
+pub use s3::S3Server;

@@ -1,1 +1,134 @@
-//! Placeholder.
+//! A real S3 server on loopback: moto from the Python package index, in an environment of its own.
+//!
+//! It keeps objects in memory, so tests send it small ones. The environment is made once per machine, on first use
+//! (`cargo xtask test` does it up front), under the user's cache folder.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::announced::{Announced, run};
+
+/// The package, pinned: another release may answer differently.
+const PACKAGE: &str = "moto[server]==5.2.5";
+const FOLDER: &str = "lovage-test/moto-5.2.5";
+
+/// A running server with one bucket.
+#[derive(Debug)]
+pub struct S3Server {
+    address: String,
+    bucket: String,
+    server: Announced,
+}
+
+/// Where the environment lies.
+pub fn folder() -> PathBuf {
+    let home = std::env::home_dir().expect("a home folder for the test environment");
+    home.join(".cache").join(FOLDER)
+}
+
+/// Makes the environment unless it is there; answers its Python. Several tests may ask at once, one of them works.
+pub fn ensure_installed() -> PathBuf {
+    let folder = folder();
+    let python = folder.join("bin/python");
+    let ready = folder.join("ready");
+    std::fs::create_dir_all(&folder).expect("the cache folder can be written");
+    let lock = File::create(folder.join("lock")).expect("the cache folder can be written");
+    lock.lock().expect("file locks work in the cache folder");
+    if !ready.exists() {
+        let help = "these tests need Python 3 with venv, e.g. `apt-get install python3-venv`";
+        assert!(Command::new("python3").arg("--version").output().is_ok(), "{help}");
+        run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE]));
+        File::create(ready).expect("the cache folder can be written");
+    }
+    python
+}
+
+impl S3Server {
+    /// Starts a server and makes an empty bucket called `bucket`.
+    pub fn start(bucket: &str) -> Self {
+        let mut command = Command::new(ensure_installed());
+        // Its answers carry dates; its credentials are never checked.
+        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]).env("NO_COLOR", "1");
+        let server = Announced::start(command, "Running on http://", "TERM");
+        let server = server.unwrap_or_else(|output| panic!("the S3 server does not start: {output}"));
+        let address = server.line.rsplit("http://").next().expect("the line names it").trim().to_owned();
+        let started = Self { address, bucket: bucket.to_owned(), server };
+        let (status, body) = started.request("PUT", &format!("/{bucket}"));
+        assert_eq!(status, 200, "the bucket is made: {body}");
+        started
+    }
+
+    /// Its address, e.g. `http://127.0.0.1:4711`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The settings that a client needs, by the names of Amazon's own tools.
+    pub fn settings(&self) -> [(&'static str, String); 4] {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+        ]
+    }
+
+    /// The keys in the bucket.
+    pub fn keys(&self) -> Vec<String> {
+        let (_, body) = self.request("GET", &format!("/{}?list-type=2", self.bucket));
+        elements(&body, "Key")
+    }
+
+    /// Uploads that were begun and neither completed nor aborted.
+    pub fn unfinished_uploads(&self) -> usize {
+        let (_, body) = self.request("GET", &format!("/{}?uploads", self.bucket));
+        elements(&body, "UploadId").len()
+    }
+
+    /// Freezes the server: connections stay open and nothing answers.
+    pub fn freeze(&self) {
+        self.server.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.server.signal("CONT");
+    }
+
+    /// One plain request; answers the status and the body.
+    pub fn request(&self, method: &str, path: &str) -> (u16, String) {
+        let mut connection = TcpStream::connect(&self.address).expect("the S3 server listens");
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", self.address);
+        connection.write_all(head.as_bytes()).expect("the S3 server takes the request");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("the S3 server answers");
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default();
+        (status, body)
+    }
+}
+
+/// The texts of all elements with this name; enough for the two flat lists above.
+fn elements(xml: &str, name: &str) -> Vec<String> {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let rest = xml.split(open.as_str()).skip(1);
+    rest.filter_map(|text| text.split_once(close.as_str())).map(|(text, _)| text.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_server_has_its_bucket_and_nothing_in_it() {
+        let server = S3Server::start("files");
+        assert_eq!(server.request("GET", "/files?list-type=2").0, 200);
+        assert!(server.keys().is_empty());
+        assert_eq!(server.unfinished_uploads(), 0);
+        assert_eq!(server.request("GET", "/others?list-type=2").0, 404);
+    }
+}
