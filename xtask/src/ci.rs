@@ -29,7 +29,7 @@ pub fn tests(arguments: &[&str]) -> Result<()> {
     let runner: &[&str] = if nextest {
         &["nextest", "run", "--workspace", "--locked"]
     } else {
-        &["test", "--workspace", "--all-targets", "--locked"]
+        &["test", "--workspace", "--lib", "--bins", "--tests", "--examples", "--locked"]
     };
     run(&mut cargo(&[runner, arguments].concat()))
 }

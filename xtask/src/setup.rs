@@ -3,14 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::step::{self, program, succeeds};
-
-/// The S3 server for tests, a Python package, in the version that the tests were written against.
-const S3_SERVER: &str = "moto[server]==5.2.5";
 
 /// A program that tests start, how to see that it is there, and the Debian package that has it.
 struct Need {
@@ -68,21 +65,7 @@ fn has_python() -> bool {
     succeeds(&mut program("python3", &["-c", "import ensurepip, venv"]))
 }
 
-/// Puts the S3 server into a folder of its own, where `lovage-testkit` looks for it.
+/// The test kit knows which S3 server it starts and where it keeps it.
 fn s3_server() -> Result<()> {
-    let folder = s3_folder()?;
-    let shown = folder.display().to_string();
-    let server = folder.join("bin/moto_server");
-    if succeeds(&mut program(&server.display().to_string(), &["--help"])) {
-        return Ok(());
-    }
-    step::run(&mut program("python3", &["-m", "venv", "--clear", &shown]))?;
-    let pip = folder.join("bin/pip").display().to_string();
-    step::run(&mut program(&pip, &["install", "--quiet", "--disable-pip-version-check", S3_SERVER]))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a development tool finds the caches of the user as the shell does")]
-fn s3_folder() -> Result<PathBuf> {
-    let home = std::env::var_os("HOME").context("HOME is not set: it is where the tests' S3 server is kept")?;
-    Ok(Path::new(&home).join(".cache/lovage-test/moto"))
+    step::run(&mut step::cargo(&["run", "--quiet", "--locked", "--package", "lovage-testkit", "--example", "prepare"]))
 }
