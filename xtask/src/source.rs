@@ -1,5 +1,6 @@
 //! The files of the checkout as the rules see them: path, text, and which lines are test code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -11,6 +12,8 @@ use crate::step;
 pub struct SourceFile {
     pub path: String,
     pub text: String,
+    /// Whether its parent declares it below `#[cfg(test)]`.
+    only_for_tests: bool,
 }
 
 /// All text files that belong to the project.
@@ -29,12 +32,19 @@ impl Tree {
         for path in listed.split('\0').filter(|path| !path.is_empty()) {
             // A file that was removed but not yet committed is still listed.
             if let Ok(text) = fs::read_to_string(root.join(path)) {
-                files.push(SourceFile { path: path.to_owned(), text });
+                files.push((path.to_owned(), text));
             }
         }
+        Ok(Self::new(files))
+    }
+
+    fn new(files: Vec<(String, String)>) -> Self {
+        let declared: BTreeSet<String> = files.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+        let known = |(path, text)| SourceFile { only_for_tests: declared.contains(&path), path, text };
+        let mut files: Vec<SourceFile> = files.into_iter().map(known).collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files.dedup_by(|a, b| a.path == b.path);
-        Ok(Self { files })
+        Self { files }
     }
 
     /// The files whose name ends with `.extension`.
@@ -50,9 +60,25 @@ impl Tree {
     /// A tree for the rules' own tests.
     #[cfg(test)]
     pub fn of(files: &[(&str, &str)]) -> Self {
-        let file = |&(path, text): &(&str, &str)| SourceFile { path: path.to_owned(), text: text.to_owned() };
-        Self { files: files.iter().map(file).collect() }
+        Self::new(files.iter().map(|&(path, text)| (path.to_owned(), text.to_owned())).collect())
     }
+}
+
+/// Where the modules may lie that a file declares with `#[cfg(test)]` above `mod name;`.
+fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let Some(stem) = path.strip_suffix(".rs") else { return Vec::new() };
+    let (folder, name) = stem.rsplit_once('/').unwrap_or(("", stem));
+    let base = if matches!(name, "lib" | "main" | "mod") { folder.to_owned() } else { stem.to_owned() };
+    let mut found = Vec::new();
+    let mut gated = false;
+    for line in text.lines().map(str::trim) {
+        let module = line.trim_start_matches("pub ").strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';'));
+        if let (true, Some(module)) = (gated, module) {
+            found.extend([format!("{base}/{module}.rs"), format!("{base}/{module}/mod.rs")]);
+        }
+        gated = line == "#[cfg(test)]" || gated && line.starts_with("#[");
+    }
+    found
 }
 
 impl SourceFile {
@@ -64,7 +90,7 @@ impl SourceFile {
     /// Whether the whole file is test code: integration tests, benchmarks, examples and their fixtures.
     pub fn is_test(&self) -> bool {
         self.path.split('/').any(|part| matches!(part, "tests" | "benches" | "examples" | "snapshots"))
-            || self.path.ends_with("/tests.rs")
+            || self.only_for_tests
     }
 
     /// Every line with its number (from 1) and whether it is test code: all of a test file, and of any other the
@@ -114,6 +140,18 @@ mod tests {
         let tree = Tree::of(&[("crates/core/src/a.rs", text)]);
         let tests: Vec<usize> = tree.files[0].lines().iter().filter(|line| line.test).map(|line| line.number).collect();
         assert_eq!(tests, [2, 3, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn a_module_that_only_tests_declare_is_test_code() {
+        let tree = Tree::of(&[
+            ("a/src/lib.rs", "//! A.\n#[cfg(test)]\nmod awkward;\nmod plain;\n"),
+            ("a/src/awkward.rs", "//! B.\n"),
+            ("a/src/plain.rs", "//! C.\n#[cfg(test)]\n#[expect(unused)]\nmod inner;\n"),
+            ("a/src/plain/inner.rs", "//! D.\n"),
+        ]);
+        let tests: Vec<&str> = tree.files.iter().filter(|file| file.is_test()).map(|file| file.path.as_str()).collect();
+        assert_eq!(tests, ["a/src/awkward.rs", "a/src/plain/inner.rs"]);
     }
 
     #[test]
