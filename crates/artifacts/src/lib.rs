@@ -8,6 +8,10 @@
 //!
 //! No clock, no randomness and no environment is read here: settings, times and tokens come in as arguments.
 
+#[cfg(test)]
+mod awkward;
+#[cfg(test)]
+mod awkward_tests;
 mod config;
 mod digest;
 mod error;

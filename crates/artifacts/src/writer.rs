@@ -164,7 +164,8 @@ impl ArtifactWriter {
         Ok(self.upload.insert(upload))
     }
 
-    async fn new_upload(&self) -> Result<Upload, ArtifactError> {
+    // Takes `&mut`: an upload can be sent between threads, but not looked at by two.
+    async fn new_upload(&mut self) -> Result<Upload, ArtifactError> {
         let options = PutMultipartOptions::from(self.attributes());
         let begun = self.store.objects().put_multipart_opts(&path(&self.key)?, options).await;
         let parts = begun.map_err(|error| self.failed(&error))?;

@@ -1,0 +1,149 @@
+//! How writing and publishing hold up against a store that misbehaves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt as _;
+use lovage_core::Timestamp;
+use object_store::ObjectStore;
+
+use crate::awkward::{Awkward, Put};
+use crate::config::{Address, Scheme};
+use crate::open::Opened;
+use crate::{
+    ArtifactError, ArtifactStore, ArtifactWriter, AttemptKey, LeaseCheck, LeaseLost, MANIFEST_VERSION, Manifest,
+    Published,
+};
+
+const MIB: usize = 1024 * 1024;
+
+struct Held;
+
+#[async_trait]
+impl LeaseCheck for Held {
+    async fn confirm(&self) -> Result<(), LeaseLost> {
+        Ok(())
+    }
+}
+
+/// The store with this plan; as a bucket it is probed before the first publish, as memory it is not.
+fn store(objects: Arc<Awkward>, address: Address) -> ArtifactStore {
+    ArtifactStore::from_opened(Opened { store: objects as Arc<dyn ObjectStore>, address })
+}
+
+fn bucket() -> Address {
+    Address::Bucket { scheme: Scheme::S3, bucket: "b".into(), prefix: String::new() }
+}
+
+fn owner(token: u64) -> AttemptKey {
+    AttemptKey { queue: "q".parse().unwrap(), job: "j".parse().unwrap(), attempt: 1, token }
+}
+
+fn writer(store: &ArtifactStore, token: u64) -> ArtifactWriter {
+    store.create(&owner(token), &"a.bin".parse().unwrap(), "application/octet-stream").unwrap()
+}
+
+async fn run(store: &ArtifactStore, token: u64) -> Result<Published, ArtifactError> {
+    let staged = writer(store, token).finish().await.unwrap();
+    let owner = owner(token);
+    let manifest = Manifest {
+        version: MANIFEST_VERSION,
+        queue: owner.queue,
+        job: owner.job,
+        kind: "k".parse().unwrap(),
+        attempt: owner.attempt,
+        token,
+        producer: "test".into(),
+        created_at: Timestamp::default(),
+        files: vec![staged.into_file(None, Vec::new(), None)],
+    };
+    store.publish(manifest, &Held).await
+}
+
+#[tokio::test]
+async fn a_manifest_whose_answer_got_lost_is_recognised_as_ones_own() {
+    let store = store(Awkward::planned(vec![Put::AnswerLost]), Address::Memory);
+    assert!(matches!(run(&store, 1).await.unwrap(), Published::New(_)));
+    assert!(matches!(run(&store, 2).await.unwrap(), Published::Existing(found) if found.token == 1));
+    store.verify("jobs/q/j/manifest.json").await.unwrap();
+}
+
+/// Row 28: a put that may still arrive must find its file when it does.
+#[tokio::test]
+async fn row_28_after_an_unclear_answer_the_file_stays_for_the_sweeper() {
+    let store = store(Awkward::planned(vec![Put::Timeout]), Address::Memory);
+    let error = run(&store, 1).await.unwrap_err();
+    assert!(error.is_transient() && error.to_string().contains("the connection was cut"), "{error}");
+    assert!(store.read("jobs/q/j/1-1/a.bin").await.is_ok());
+    assert!(matches!(run(&store, 2).await.unwrap(), Published::New(found) if found.token == 2));
+}
+
+#[tokio::test]
+async fn a_collision_is_tried_again_and_ends() {
+    let once = store(Awkward::planned(vec![Put::Collides]), Address::Memory);
+    assert!(matches!(run(&once, 1).await.unwrap(), Published::New(_)));
+    let always = store(Awkward::planned(vec![Put::Collides; 100]), Address::Memory);
+    let error = run(&always, 1).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Unavailable(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_that_overwrites_is_refused_before_it_can_do_harm() {
+    let store = store(Awkward::planned(vec![Put::Overwrites; 100]), bucket());
+    let error = run(&store, 1).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Misconfigured(_)) && error.to_string().contains("If-None-Match"), "{error}");
+    assert_eq!(store.existing(&owner(1).queue, &owner(1).job).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_honest_service_is_probed_once() {
+    let objects = Awkward::planned(Vec::new());
+    let store = store(Arc::clone(&objects), bucket());
+    run(&store, 1).await.unwrap();
+    run(&store, 2).await.unwrap();
+    let puts = objects.puts.load(Ordering::SeqCst);
+    assert_eq!(puts, 4, "two for the probe, one for each manifest");
+}
+
+#[tokio::test]
+async fn a_slow_store_holds_the_writer_back_and_its_memory_stays_bounded() {
+    let objects = Awkward::with_closed_gate();
+    let store = store(Arc::clone(&objects), Address::Memory);
+    let mut writer = writer(&store, 1);
+    // Two parts of 8 MiB are on their way and one is full; one byte more has to wait.
+    writer.write(Bytes::from(vec![0; 24 * MIB])).await.unwrap();
+    assert_eq!(objects.begun.load(Ordering::SeqCst), 2);
+    {
+        let mut more = Box::pin(writer.write(Bytes::from_static(b"x")));
+        assert!(more.as_mut().now_or_never().is_none(), "no third part before the first has arrived");
+        objects.gate.add_permits(1);
+        more.await.unwrap();
+    }
+    assert_eq!(objects.begun.load(Ordering::SeqCst), 3);
+    objects.gate.add_permits(100);
+    assert_eq!(writer.finish().await.unwrap().bytes, 24 * MIB as u64 + 1);
+}
+
+/// Row 29: whoever forgets a writer (a cancelled handler) leaves no upload open.
+#[tokio::test]
+async fn row_29_a_dropped_writer_aborts_its_upload() {
+    let objects = Awkward::with_closed_gate();
+    let store = store(Arc::clone(&objects), Address::Memory);
+    let mut writer = writer(&store, 1);
+    writer.write(Bytes::from(vec![0; 9 * MIB])).await.unwrap();
+    assert_eq!(objects.begun.load(Ordering::SeqCst), 1);
+    drop(writer);
+    objects.aborted.acquire().await.unwrap().forget();
+}
+
+#[tokio::test]
+async fn a_file_of_exactly_one_part_is_a_single_put() {
+    let objects = Awkward::with_closed_gate();
+    let store = store(Arc::clone(&objects), Address::Memory);
+    let mut writer = writer(&store, 1);
+    writer.write(Bytes::from(vec![0; 8 * MIB])).await.unwrap();
+    assert_eq!(writer.finish().await.unwrap().bytes, 8 * MIB as u64);
+    assert_eq!(objects.begun.load(Ordering::SeqCst), 0);
+}

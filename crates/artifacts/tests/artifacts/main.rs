@@ -1,0 +1,7 @@
+//! The artifact store through its public face: on memory, on a folder and on a real S3 server.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod contract;
+mod stores;
+mod sweep;
