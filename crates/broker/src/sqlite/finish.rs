@@ -1,9 +1,9 @@
 //! Ends of attempts. The last stop of a job in the embedded broker, unless it comes back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
-use lovage_core::{Change, EventKind, IllegalChange, QueueName, RawJson, Transition, WorkerId};
+use lovage_core::{Change, EventKind, IllegalChange, QueueName, RawJson, State, Transition, WorkerId};
 
 use super::desk::{Batch, Desk};
 use super::fault::Fault;
@@ -55,9 +55,12 @@ impl Desk<'_> {
         &mut self,
         leases: impl Iterator<Item = &'l HeldLease> + Clone,
     ) -> Result<HashMap<HeldLease, Row>, Fault> {
-        let rows = self.rows_by_id(leases.map(|lease| &lease.id)).await?;
-        let running = rows.into_iter().filter(|row| row.state == lovage_core::State::Running);
-        Ok(running.map(|row| (HeldLease { id: row.id.clone(), token: row.token as u64 }, row)).collect())
+        let rows = self.rows_by_id(leases.clone().map(|lease| &lease.id)).await?;
+        let asked: HashSet<_> = leases.collect();
+        let running = rows.into_iter().filter(|row| row.state == State::Running);
+        let current = running.map(|row| (HeldLease { id: row.id.clone(), token: row.token as u64 }, row));
+        // Whoever asks with an old token must not touch the new owner's row.
+        Ok(current.filter(|(lease, _)| asked.contains(lease)).collect())
     }
 
     fn end(&mut self, row: &mut Row, item: &Finish, worker: &WorkerId, batch: &mut Batch) -> Result<(), IllegalChange> {

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use lovage_core::limits::MAX_PAGE;
 use lovage_core::{
-    DiscardReason, JobId, JobSpec, JobView, LogLine, PastError, Priority, QueueName, QueueView, State, Timestamp,
-    WorkerView,
+    JobId, JobSpec, JobView, LogLine, PastError, Priority, QueueName, QueueView, State, Timestamp, WorkerView,
 };
 use serde_json::value::RawValue;
 use sqlx::Row as _;
@@ -23,10 +22,7 @@ const LISTED_MS: i64 = 60_000;
 /// The columns of a view: those of a [`Row`], then its own.
 macro_rules! view_columns {
     () => {
-        concat!(
-            row_columns!(),
-            ", queue.name, job.enqueued_at, job.started_at, job.reason, job.progress, job.result, spec.text"
-        )
+        concat!(row_columns!(), ", queue.name, job.enqueued_at, job.started_at, job.progress, job.result, spec.text")
     };
 }
 
@@ -108,11 +104,10 @@ fn view(row: &SqliteRow, errors: Vec<PastError>) -> Result<JobView, Fault> {
     let instant = |at: Option<i64>| at.map(|at| Timestamp::from_millis(at as u64));
     let name: String = row.try_get(own(0))?;
     let queue = name.parse().map_err(|error| Fault::Unreadable(format!("a stored queue name: {error}")))?;
-    let reason: Option<String> = row.try_get(own(3))?;
-    let progress: Option<String> = row.try_get(own(4))?;
-    let result: Option<String> = row.try_get(own(5))?;
+    let progress: Option<String> = row.try_get(own(3))?;
+    let result: Option<String> = row.try_get(own(4))?;
     // What cannot be read is shown as far as it can.
-    let text: Option<String> = row.try_get(own(6))?;
+    let text: Option<String> = row.try_get(own(5))?;
     let spec = text.and_then(|text| JobSpec::decode(&text).ok());
     let max_attempts = spec.as_ref().and_then(|spec| spec.retry.as_ref()).map(|policy| policy.max_attempts);
     let (kind, args, tenant, tags, metadata) = match spec {
@@ -143,7 +138,7 @@ fn view(row: &SqliteRow, errors: Vec<PastError>) -> Result<JobView, Fault> {
         lease_until: instant((job.state == State::Running).then_some(job.sort)),
         worker,
         cancel_requested: job.cancel_requested,
-        reason: reason.and_then(|reason| DiscardReason::from_name(&reason)),
+        reason: job.reason,
         progress: progress.and_then(|progress| serde_json::from_str(&progress).ok()),
         result: result.and_then(|result| RawValue::from_string(result).ok()),
         errors,

@@ -11,12 +11,13 @@ use super::fault::Fault;
 macro_rules! row_columns {
     () => {
         "job.seq, job.id, job.state, job.sort, job.place, job.priority, job.attempt, job.failed, job.lost, job.token, \
-         job.since, job.expires_at, job.worker, job.cancel_requested, job.digest, job.unique_ttl, job.hold_ttl"
+         job.since, job.expires_at, job.worker, job.cancel_requested, job.digest, job.unique_ttl, job.hold_ttl, \
+         job.reason"
     };
 }
 pub(super) use row_columns;
 /// How many those are.
-pub(super) const ROW_COLUMNS: usize = 17;
+pub(super) const ROW_COLUMNS: usize = 18;
 
 /// The part of a job that a change of state reads and writes.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ impl Row {
             }),
             None => None,
         };
+        let reason: Option<String> = row.try_get(17)?;
         Ok(Self {
             seq: row.try_get(0)?,
             id: id_of(row.try_get(1)?)?,
@@ -91,7 +93,7 @@ impl Row {
             expires_at: row.try_get(11)?,
             worker: row.try_get(12)?,
             cancel_requested: row.try_get(13)?,
-            reason: None,
+            reason: reason.as_deref().and_then(DiscardReason::from_name),
             lock,
         })
     }
