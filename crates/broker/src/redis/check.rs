@@ -1,0 +1,121 @@
+//! Looks at the server: at start whether it can be trusted with jobs, and for `lovage doctor` all that is worth knowing.
+
+use std::collections::HashMap;
+
+use lovage_core::Timestamp;
+use tokio::time::Instant;
+
+use super::Result;
+use super::link::Link;
+use super::reply::{count, list, text};
+use super::script;
+use crate::error::BrokerError;
+
+/// The oldest Redis that has every command that the scripts use.
+const OLDEST: (u32, u32) = (7, 0);
+
+/// What `INFO` says.
+struct Facts(HashMap<String, String>);
+
+impl Facts {
+    async fn ask(link: &Link) -> Result<Self> {
+        let text = text(link.send(&redis::cmd("INFO")).await?)?;
+        Ok(Self(text.lines().filter_map(|line| line.split_once(':')).map(owned).collect()))
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    fn version(&self) -> (u32, u32) {
+        let mut numbers = self.get("redis_version").split('.').map(|number| number.parse().unwrap_or(0));
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+    }
+
+    fn has_memory_limit(&self) -> bool {
+        !matches!(self.get("maxmemory"), "" | "0")
+    }
+
+    /// The policy, if it removes keys when memory is short.
+    fn evicting_policy(&self) -> Option<&str> {
+        Some(self.get("maxmemory_policy")).filter(|policy| !matches!(*policy, "" | "noeviction"))
+    }
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.trim().to_owned())
+}
+
+/// Refuses a server that would lose jobs.
+pub(super) async fn check(link: &Link) -> Result<()> {
+    let facts = match Facts::ask(link).await {
+        Ok(facts) => facts,
+        // Some managed services and access rules forbid INFO; the scripts themselves will show whether it works.
+        Err(BrokerError::Misconfigured(reason)) if reason.contains("NOPERM") || reason.contains("no permission") => {
+            tracing::warn!(%reason, "cannot look at the server's settings; make sure that it never evicts keys");
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let version = facts.version();
+    if version != (0, 0) && version < OLDEST {
+        let problem = format!("version {} is too old; use Redis 7.0 or newer, or Valkey", facts.get("redis_version"));
+        return Err(BrokerError::Misconfigured(format!("redis at {}: {problem}", link.address)));
+    }
+    match facts.evicting_policy() {
+        Some(policy) if facts.has_memory_limit() => {
+            let problem = format!("maxmemory-policy is {policy}, which removes jobs when memory is short");
+            let help = "set it with CONFIG SET maxmemory-policy noeviction, and in redis.conf";
+            Err(BrokerError::Misconfigured(format!("redis at {}: {problem}; {help}", link.address)))
+        }
+        Some(policy) => {
+            tracing::warn!(policy, "Redis would remove jobs if it had a memory limit; set maxmemory-policy noeviction");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Name, finding and whether it is fine, of all that is worth knowing.
+pub(super) async fn diagnose(link: &Link, machine: Timestamp) -> Result<Vec<(String, String, bool)>> {
+    let started = Instant::now();
+    link.send(&redis::cmd("PING")).await?;
+    let ping = started.elapsed();
+    let facts = Facts::ask(link).await?;
+    let version = facts.version();
+    let policy = facts.get("maxmemory_policy");
+    let limit = if facts.has_memory_limit() { facts.get("maxmemory_human") } else { "no limit" };
+    let persistence = match (facts.get("aof_enabled"), facts.get("aof_last_write_status")) {
+        ("1", "ok") => ("append-only file".to_owned(), true),
+        ("1", status) => (format!("append-only file, last write: {status}"), false),
+        _ => ("no append-only file: a crash of the server loses jobs; set appendonly yes".to_owned(), false),
+    };
+    let finding = |name: &str, text: String, fine: bool| (name.to_owned(), text, fine);
+    Ok(vec![
+        finding("redis", format!("{} at {}", facts.get("redis_version"), link.address), version >= OLDEST),
+        finding("redis memory", format!("{} used, {limit}", facts.get("used_memory_human")), true),
+        finding("redis eviction", policy.to_owned(), facts.evicting_policy().is_none()),
+        finding("redis persistence", persistence.0, persistence.1),
+        finding("redis latency", format!("{:.1} ms for a PING", ping.as_secs_f64() * 1_000.0), ping.as_millis() < 100),
+        clock(link, machine).await?,
+        scripts(link).await?,
+    ])
+}
+
+/// How far the machine's clock is from Redis'. For people only: nothing compares the two.
+async fn clock(link: &Link, machine: Timestamp) -> Result<(String, String, bool)> {
+    let time = list(link.send(&redis::cmd("TIME")).await?)?;
+    let parts = time.iter().map(count).collect::<Result<Vec<_>>>()?;
+    let [seconds, micros] = parts[..] else { return Err(BrokerError::Protocol("TIME answered no time".into())) };
+    let away = machine.as_millis() as i64 - (seconds * 1_000 + micros / 1_000) as i64;
+    let text = format!("this machine is {away} ms ahead of Redis (Redis' clock counts)");
+    Ok(("redis clock".into(), text, away.abs() < 60_000))
+}
+
+async fn scripts(link: &Link) -> Result<(String, String, bool)> {
+    let hashes = script::hashes();
+    let mut cmd = redis::cmd("SCRIPT");
+    cmd.arg("EXISTS").arg(&hashes);
+    let known = list(link.send(&cmd).await?)?.iter().map(count).collect::<Result<Vec<_>>>()?.into_iter().sum::<u64>();
+    Ok(("redis scripts".into(), format!("{known} of {} cached; the others are sent when needed", hashes.len()), true))
+}

@@ -1,0 +1,23 @@
+-- What an operator does to one job.
+--
+-- KEYS     the queue's; 20: the job's log
+-- ARGV     3: `cancel`, `retry`, `discard` or `delete`; 4: id
+-- returns  `ok`; `missing`; `illegal` and the state; or, for the cancel of a running job, `asked`, worker, token
+local action, id = ARGV[3], ARGV[4]
+local h = load(id)
+if not h then return { 'missing' } end
+if action == 'cancel' and h.state == 'r' then
+  -- Asked again: its worker is told again, nothing else changes.
+  if h.cancel == 0 then
+    h.cancel = 1
+    later('HSET', HEAD, id, format(h))
+    say('q', 'r', h.attempt, id, nil, h.worker)
+    done()
+  end
+  return { 'asked', h.worker, h.token }
+end
+if not act(action, id, h) then return { 'illegal', h.state } end
+if action == 'delete' then call('UNLINK', KEYS[20]) end
+done()
+if action == 'retry' then wake() end
+return { 'ok' }

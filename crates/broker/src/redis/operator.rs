@@ -1,0 +1,181 @@
+//! The operator's side: single jobs, whole states in slices, pauses, messages, leaders.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_core::limits::cut;
+use lovage_core::{
+    Change, DiscardReason, IllegalChange, JobId, JobSpec, NewJob, Pause, QueueName, State, Timestamp, WorkerId,
+};
+use redis::Cmd;
+
+use super::record::{letter, split_spec, state};
+use super::reply::{Items, count, text};
+use super::script::{BULK, EDIT, OPERATE, PAUSE};
+use super::{RedisBroker, Result};
+use crate::api::{BulkAction, BulkProgress, Cancelled, Control, Edit, HeldLease, Leadership, Operator};
+use crate::error::BrokerError;
+
+/// Jobs of one bulk call.
+const SLICE: usize = 500;
+/// Longest name and reason that are kept with a pause, in bytes.
+const MAX_PAUSE_BYTES: usize = 1_024;
+/// Times that an edit reads a job again because somebody else changed it meanwhile.
+const EDIT_TRIES: usize = 10;
+
+#[async_trait]
+impl Operator for RedisBroker {
+    async fn cancel(&self, queue: &QueueName, id: &JobId) -> Result<Cancelled> {
+        let Some((worker, token)) = self.operate(queue, id, BulkAction::Cancel).await? else {
+            return Ok(Cancelled::Now);
+        };
+        let control = Control::Cancel { queue: queue.clone(), lease: HeldLease { id: id.clone(), token } };
+        // The request stands in the job already: if this message is lost, the next renewal tells the worker.
+        if let Err(error) = self.tell(&worker, &control, true).await {
+            tracing::warn!(%queue, job_id = %id, %error, "a worker hears of a cancel only with its next renewal");
+        }
+        Ok(Cancelled::Requested)
+    }
+
+    async fn retry(&self, queue: &QueueName, id: &JobId) -> Result<()> {
+        self.operate(queue, id, BulkAction::Retry).await.map(drop)
+    }
+
+    async fn discard(&self, queue: &QueueName, id: &JobId) -> Result<()> {
+        self.operate(queue, id, BulkAction::Discard).await.map(drop)
+    }
+
+    async fn delete(&self, queue: &QueueName, id: &JobId) -> Result<()> {
+        self.operate(queue, id, BulkAction::Delete).await.map(drop)
+    }
+
+    async fn edit(&self, queue: &QueueName, id: &JobId, edit: Edit) -> Result<()> {
+        for _ in 0..EDIT_TRIES {
+            if self.try_edit(queue, id, &edit).await? {
+                return Ok(());
+            }
+        }
+        Err(BrokerError::Unavailable(format!("job {id} is being edited by somebody else; try again")))
+    }
+
+    async fn bulk(
+        &self,
+        queue: &QueueName,
+        state: State,
+        action: BulkAction,
+        cursor: Option<String>,
+    ) -> Result<BulkProgress> {
+        if !action.allows(state) {
+            return Ok(BulkProgress { done: 0, cursor: None });
+        }
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(action_name(action)).arg(letter(state).to_string()).arg(SLICE);
+            cmd.arg(cursor.as_deref().unwrap_or_default());
+        };
+        let mut items = Items::of(self.run(&BULK, queue, fill).await?)?;
+        let done = count(&items.take()?)?;
+        let cursor = if items.is_empty() { None } else { Some(text(items.take()?)?).filter(|text| !text.is_empty()) };
+        Ok(BulkProgress { done, cursor })
+    }
+
+    async fn pause(&self, queue: &QueueName, by: &str, why: &str, until: Option<Timestamp>) -> Result<Pause> {
+        let (by, why) = (cut(by, MAX_PAUSE_BYTES), cut(why, MAX_PAUSE_BYTES));
+        let till = until.map(|until| until.as_millis().to_string()).unwrap_or_default();
+        self.name(std::iter::once(queue)).await?;
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg("pause").arg(&by).arg(&why).arg(&till);
+        };
+        let since = Timestamp::from_millis(count(&self.run_again(&PAUSE, queue, fill).await?)?);
+        Ok(Pause { by, why, since, until })
+    }
+
+    async fn resume(&self, queue: &QueueName) -> Result<bool> {
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg("resume");
+        };
+        Ok(count(&self.run(&PAUSE, queue, fill).await?)? == 1)
+    }
+
+    async fn control(&self, worker: &WorkerId, control: Control) -> Result<bool> {
+        self.tell(worker, &control, false).await
+    }
+
+    async fn lead(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Leadership>> {
+        self.take_lead(name, holder, ttl).await
+    }
+
+    async fn resign(&self, name: &str, holder: &str) -> Result<()> {
+        self.give_up_lead(name, holder).await
+    }
+}
+
+fn action_name(action: BulkAction) -> &'static str {
+    match action {
+        BulkAction::Retry => "retry",
+        BulkAction::Cancel => "cancel",
+        BulkAction::Discard => "discard",
+        BulkAction::Delete => "delete",
+    }
+}
+
+/// The change that a refused action would have made. A delete makes none; it is refused like a discard.
+fn change_of(action: BulkAction) -> Change {
+    match action {
+        BulkAction::Retry => Change::Redrive,
+        BulkAction::Cancel => Change::Cancel,
+        BulkAction::Discard | BulkAction::Delete => Change::Discard(DiscardReason::Rejected),
+    }
+}
+
+fn illegal(word: &str, change: Change) -> BrokerError {
+    match word.bytes().next().and_then(state) {
+        Some(from) => IllegalChange { from, change }.into(),
+        None => BrokerError::Protocol("a refused change does not say the job's state".into()),
+    }
+}
+
+impl RedisBroker {
+    /// Does an action to one job. Answers worker and token of a running one that was asked to stop.
+    async fn operate(&self, queue: &QueueName, id: &JobId, action: BulkAction) -> Result<Option<(WorkerId, u64)>> {
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(action_name(action)).arg(id.as_str());
+        };
+        let mut items = Items::of(self.run_with_log(&OPERATE, queue, id, fill).await?)?;
+        match text(items.take()?)?.as_str() {
+            "ok" => Ok(None),
+            "missing" => Err(BrokerError::NotFound { queue: queue.clone(), id: id.clone() }),
+            "asked" => {
+                let worker = text(items.take()?)?;
+                let worker = worker.parse().map_err(|invalid| BrokerError::Protocol(format!("a worker: {invalid}")))?;
+                Ok(Some((worker, count(&items.take()?)?)))
+            }
+            _ => Err(illegal(&text(items.take()?)?, change_of(action))),
+        }
+    }
+
+    /// Reads the job, applies the edit, writes it if nobody else changed it meanwhile; answers whether nobody did.
+    async fn try_edit(&self, queue: &QueueName, id: &JobId, edit: &Edit) -> Result<bool> {
+        let missing = || BrokerError::NotFound { queue: queue.clone(), id: id.clone() };
+        let stored = self.facts(queue, id).await?.ok_or_else(missing)?.stored;
+        let (_, json) = split_spec(stored.clone());
+        let unreadable = |error| BrokerError::Protocol(format!("job {id} cannot be edited: {error}"));
+        let mut spec = JobSpec::decode(&json).map_err(unreadable)?;
+        edit.apply(&mut spec);
+        let mut whole = NewJob::with_raw_args(queue.clone(), spec.kind.clone(), spec.args.clone());
+        whole.tags.clone_from(&spec.tags);
+        whole.validate(self.config.max_payload_bytes)?;
+        let text_after = spec.encode();
+        let priority = edit.priority.map(|priority| priority.level().to_string()).unwrap_or_default();
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(id.as_str()).arg(&stored).arg(&text_after).arg(&priority);
+        };
+        let mut items = Items::of(self.run(&EDIT, queue, fill).await?)?;
+        match text(items.take()?)?.as_str() {
+            "ok" => Ok(true),
+            "changed" => Ok(false),
+            "missing" => Err(missing()),
+            // An edit is no change of state; it is refused where running the job again would be.
+            _ => Err(illegal(&text(items.take()?)?, Change::Redrive)),
+        }
+    }
+}

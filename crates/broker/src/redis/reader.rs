@@ -1,0 +1,190 @@
+//! The reader's side: jobs, pages, logs, queues, events. Nothing here writes.
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+use lovage_core::limits::{MAX_LOG_LINES, MAX_PAGE};
+use lovage_core::{
+    Counts, Invalid, JobId, JobView, LogLevel, LogLine, Pause, QueueName, QueueView, State, Timestamp, WorkerView,
+};
+use redis::{Cmd, Value};
+
+use super::record::letter;
+use super::reply::{Items, count, list, number, text, texts};
+use super::script::{HISTORY, LIST, LOOK, STATS};
+use super::view::Facts;
+use super::worker::level_name;
+use super::{RedisBroker, Result, check, event};
+use crate::api::{EventPage, JobPage, ListQuery, LogPage, Reader};
+
+/// Most events of one page.
+const MAX_EVENTS: usize = 10_000;
+
+#[async_trait]
+impl Reader for RedisBroker {
+    async fn job(&self, queue: Option<&QueueName>, id: &JobId) -> Result<Option<JobView>> {
+        let queue = match queue {
+            Some(queue) => queue.clone(),
+            None => match self.queue_of(id).await? {
+                Some(queue) => queue,
+                None => return Ok(None),
+            },
+        };
+        self.facts(&queue, id).await?.map(|facts| facts.into_view(&queue)).transpose()
+    }
+
+    async fn list(&self, query: &ListQuery) -> Result<JobPage> {
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(letter(query.state).to_string()).arg(query.limit.clamp(1, MAX_PAGE));
+            cmd.arg(query.cursor.as_deref().unwrap_or_default());
+        };
+        let mut items = Items::of(self.run_again(&LIST, &query.queue, fill).await?)?;
+        let next = Some(text(items.take()?)?).filter(|cursor| !cursor.is_empty());
+        let mut jobs = Vec::with_capacity(query.limit.min(MAX_PAGE));
+        while !items.is_empty() {
+            jobs.push(Facts::read(&mut items)?.into_view(&query.queue)?);
+        }
+        Ok(JobPage { jobs, next })
+    }
+
+    async fn logs(&self, queue: &QueueName, id: &JobId, after: Option<&str>) -> Result<LogPage> {
+        let mut cmd = redis::cmd("XRANGE");
+        cmd.arg(self.keys.of(queue).log(id));
+        match after {
+            Some(after) => cmd.arg(format!("({}", log_cursor(after)?)),
+            None => cmd.arg("-"),
+        };
+        cmd.arg("+").arg("COUNT").arg(MAX_LOG_LINES);
+        let mut next = after.map(ToOwned::to_owned);
+        let mut lines = Vec::new();
+        for entry in list(self.link.send(&cmd).await?)? {
+            let mut entry = Items::of(entry)?;
+            next = Some(text(entry.take()?)?);
+            lines.push(log_line(entry.take()?)?);
+        }
+        Ok(LogPage { lines, next })
+    }
+
+    async fn queue(&self, queue: &QueueName) -> Result<QueueView> {
+        let mut items = Items::of(self.run_again(&STATS, queue, |_| {}).await?)?;
+        let mut counts = Counts::default();
+        for state in State::ALL {
+            *counts.of_mut(state) = count(&items.take()?)?;
+        }
+        let oldest_available_ms = u64::try_from(number(&items.take()?)?).ok();
+        let paused = if items.is_empty() { None } else { Some(pause(&mut items)?) };
+        Ok(QueueView { name: queue.clone(), counts, oldest_available_ms, paused })
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueView>> {
+        let names = self.queue_names().await?;
+        // Sent together: one round trip for all.
+        try_join_all(names.iter().map(|name| self.queue(name))).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerView>> {
+        self.list_workers().await
+    }
+
+    async fn events(&self, queue: &QueueName, cursor: Option<&str>, limit: usize) -> Result<EventPage> {
+        let after = cursor.map(event_cursor).transpose()?;
+        let limit = limit.clamp(1, MAX_EVENTS);
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(cursor.unwrap_or_default()).arg(limit);
+        };
+        let mut items = Items::of(self.run_again(&HISTORY, queue, fill).await?)?;
+        event::page(queue, after, limit, &mut items)
+    }
+
+    async fn diagnose(&self) -> Result<Vec<(String, String, bool)>> {
+        check::diagnose(&self.link, self.config.clock.now()).await
+    }
+}
+
+impl RedisBroker {
+    /// What is stored of a job.
+    pub(super) async fn facts(&self, queue: &QueueName, id: &JobId) -> Result<Option<Facts>> {
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(id.as_str());
+        };
+        let mut items = Items::of(self.run_again(&LOOK, queue, fill).await?)?;
+        if items.is_empty() { Ok(None) } else { Facts::read(&mut items).map(Some) }
+    }
+
+    /// Names of all queues, in order.
+    async fn queue_names(&self) -> Result<Vec<QueueName>> {
+        let mut cmd = redis::cmd("SMEMBERS");
+        cmd.arg(self.keys.queues());
+        let mut names: Vec<QueueName> =
+            texts(self.link.send(&cmd).await?)?.iter().filter_map(|name| name.parse().ok()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The queue that has a job with this id: all are asked in one round trip.
+    async fn queue_of(&self, id: &JobId) -> Result<Option<QueueName>> {
+        let names = self.queue_names().await?;
+        let mut pipeline = redis::Pipeline::with_capacity(names.len());
+        for name in &names {
+            pipeline.cmd("HEXISTS").arg(self.keys.of(name).spec()).arg(id.as_str());
+        }
+        if pipeline.is_empty() {
+            return Ok(None);
+        }
+        let answers = self.link.send_all(&pipeline).await?;
+        for (name, answer) in names.into_iter().zip(answers) {
+            let answer = answer.extract_error().map_err(|error| self.link.error(&error))?;
+            if count(&answer)? == 1 {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn event_cursor(cursor: &str) -> Result<u64> {
+    let unreadable =
+        |_| Invalid::new("cursor", format!("{cursor:?} is no cursor of events"), "use one that was answered");
+    Ok(cursor.parse().map_err(unreadable)?)
+}
+
+/// Checks that the cursor is a position in a stream: two numbers with a dash.
+fn log_cursor(cursor: &str) -> Result<&str> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match cursor.split_once('-') {
+        Some((time, number)) if digits(time) && digits(number) => Ok(cursor),
+        _ => {
+            Err(Invalid::new("cursor", format!("{cursor:?} is no cursor of a log"), "use one that was answered").into())
+        }
+    }
+}
+
+/// The fields of one log line.
+fn log_line(fields: Value) -> Result<LogLine> {
+    let mut line = LogLine { at: Timestamp::default(), attempt: 0, level: LogLevel::Info, text: String::new() };
+    let mut fields = Items::of(fields)?;
+    while !fields.is_empty() {
+        let name = text(fields.take()?)?;
+        let value = fields.take()?;
+        match name.as_str() {
+            "a" => line.attempt = u32::try_from(count(&value)?).unwrap_or(u32::MAX),
+            "t" => line.at = Timestamp::from_millis(count(&value)?),
+            "l" => line.level = level(&text(value)?),
+            "m" => line.text = text(value)?,
+            _ => {}
+        }
+    }
+    Ok(line)
+}
+
+fn level(name: &str) -> LogLevel {
+    let levels = [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
+    levels.into_iter().find(|level| level_name(*level) == name).unwrap_or(LogLevel::Info)
+}
+
+fn pause(items: &mut Items) -> Result<Pause> {
+    let (by, why) = (text(items.take()?)?, text(items.take()?)?);
+    let since = Timestamp::from_millis(count(&items.take()?)?);
+    let until = text(items.take()?)?;
+    let until = if until.is_empty() { None } else { until.parse().ok().map(Timestamp::from_millis) };
+    Ok(Pause { by, why, since, until })
+}

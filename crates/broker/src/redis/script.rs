@@ -1,0 +1,74 @@
+//! The Lua scripts: each is a few preludes and a body, sent by hash and in full when Redis does not have it.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+/// A script and its hash.
+#[derive(Debug)]
+pub(super) struct Script {
+    source: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(source: &'static str) -> Self {
+        Self { source, hash: redis::Script::new(source).get_hash().to_owned() }
+    }
+
+    /// The command that runs it by its hash.
+    pub(super) fn by_hash(&self) -> Cmd {
+        let mut cmd = redis::cmd("EVALSHA");
+        cmd.arg(&self.hash);
+        cmd
+    }
+
+    /// The command that runs it in full and leaves it in Redis' cache.
+    pub(super) fn in_full(&self) -> Cmd {
+        let mut cmd = redis::cmd("EVAL");
+        cmd.arg(self.source);
+        cmd
+    }
+
+    /// The command that only puts it into Redis' cache.
+    pub(super) fn load(&self) -> Cmd {
+        let mut cmd = redis::cmd("SCRIPT");
+        cmd.arg("LOAD").arg(self.source);
+        cmd
+    }
+
+    /// Its hash, as Redis names it.
+    pub(super) fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident = $($file:literal)+;)+) => {
+        $(pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $file, ".lua"))),+)));)+
+        /// Hashes of all scripts.
+        pub(super) fn hashes() -> Vec<&'static str> {
+            vec![$($name.hash()),+]
+        }
+    };
+}
+
+scripts! {
+    ENQUEUE = "base" "job" "keys" "enqueue";
+    CLAIM = "base" "job" "slices" "prune" "lane" "grant" "claim";
+    RENEW = "base" "job" "held" "renew";
+    FINISH = "base" "job" "held" "finish";
+    REPORT = "base" "job" "held" "report";
+    SWEEP = "base" "job" "slices" "prune" "sweep";
+    OPERATE = "base" "job" "act" "operate";
+    BULK = "base" "job" "act" "bulk";
+    EDIT = "base" "job" "edit";
+    PAUSE = "base" "prune" "pause";
+    LOOK = "base" "job" "facts" "look";
+    LIST = "base" "job" "facts" "list";
+    STATS = "base" "job" "prune" "lane" "stats";
+    HISTORY = "base" "history";
+    WORKER = "worker";
+    LEAD = "lead";
+}

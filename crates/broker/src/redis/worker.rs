@@ -1,0 +1,210 @@
+//! The worker's side: claim, renew, finish, report, sweep. A few scripts per batch of jobs, however many they are.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_core::limits::{MAX_CLAIM, MAX_LOG_LINE_BYTES, MAX_LOG_LINES, MAX_LOST, cut};
+use lovage_core::{AttemptError, LogLevel, QueueName, Transition, WorkerId, WorkerView};
+use redis::{Cmd, Value};
+
+use super::record::{Head, position, split_spec};
+use super::reply::{Items, bytes, count, number, text};
+use super::script::{CLAIM, FINISH, RENEW, REPORT, SWEEP};
+use super::{RedisBroker, Result, after, millis};
+use crate::api::{Claim, ClaimedJob, Finish, HeldLease, LeaseStatus, Report, Swept, Wake, WorkerSide};
+use crate::error::BrokerError;
+
+/// Jobs of each sort in one slice of a sweep.
+const SLICE: usize = 1_000;
+/// The same for the slice before each claim, which somebody waits for.
+const CLAIM_SLICE: usize = 250;
+
+#[async_trait]
+impl WorkerSide for RedisBroker {
+    async fn claim(&self, queue: &QueueName, worker: &WorkerId, max: usize, lease: Duration) -> Result<Claim> {
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(worker.as_str()).arg(max.min(MAX_CLAIM)).arg(millis(lease)).arg(CLAIM_SLICE).arg(MAX_LOST);
+            self.add_loose_retention(cmd);
+        };
+        let mut items = Items::of(self.run(&CLAIM, queue, fill).await?)?;
+        let next_in = after(number(&items.take()?)?);
+        let mut jobs = Vec::with_capacity(max.min(MAX_CLAIM));
+        while !items.is_empty() {
+            jobs.push(claimed(&mut items)?);
+        }
+        Ok(Claim { jobs, next_in })
+    }
+
+    async fn renew(&self, queue: &QueueName, leases: &[HeldLease], lease: Duration) -> Result<Vec<LeaseStatus>> {
+        let mut statuses = Vec::with_capacity(leases.len());
+        for chunk in leases.chunks(MAX_CLAIM) {
+            let fill = |cmd: &mut Cmd| {
+                cmd.arg(millis(lease));
+                for held in chunk {
+                    cmd.arg(held.id.as_str()).arg(held.token);
+                }
+            };
+            read_statuses(&mut statuses, self.run_again(&RENEW, queue, fill).await?, chunk.len())?;
+        }
+        Ok(statuses)
+    }
+
+    async fn finish(&self, queue: &QueueName, worker: &WorkerId, items: Vec<Finish>) -> Result<Vec<LeaseStatus>> {
+        let mut statuses = Vec::with_capacity(items.len());
+        for chunk in items.chunks(MAX_CLAIM) {
+            let fill = |cmd: &mut Cmd| {
+                cmd.arg(worker.as_str());
+                for item in chunk {
+                    add_end(cmd, item);
+                }
+            };
+            read_statuses(&mut statuses, self.run(&FINISH, queue, fill).await?, chunk.len())?;
+        }
+        self.keep_logs(queue, &items, &statuses).await;
+        Ok(statuses)
+    }
+
+    async fn report(&self, queue: &QueueName, report: Report) -> Result<LeaseStatus> {
+        let progress = report.progress.as_ref().and_then(|progress| serde_json::to_string(progress).ok());
+        // Lines that this very call would drop again are not sent.
+        let surplus = report.lines.len().saturating_sub(MAX_LOG_LINES);
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(report.lease.id.as_str()).arg(report.lease.token);
+            cmd.arg(progress.as_deref().unwrap_or_default()).arg(MAX_LOG_LINES).arg(self.log_life());
+            for line in &report.lines[surplus..] {
+                cmd.arg(level_name(line.level)).arg(cut(&line.text, MAX_LOG_LINE_BYTES));
+            }
+        };
+        let answer = text(self.run_with_log(&REPORT, queue, &report.lease.id, fill).await?)?;
+        answer.bytes().next().map_or_else(|| Err(odd_status()), status)
+    }
+
+    async fn wait(&self, queues: &[QueueName], worker: &WorkerId, timeout: Duration) -> Result<Wake> {
+        self.wait_for(queues, worker, timeout).await
+    }
+
+    async fn sweep(&self, queue: &QueueName) -> Result<Swept> {
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(SLICE).arg(MAX_LOST);
+            self.add_retention(cmd);
+        };
+        let mut items = Items::of(self.run_again(&SWEEP, queue, fill).await?)?;
+        Ok(Swept {
+            promoted: count(&items.take()?)?,
+            expired: count(&items.take()?)?,
+            lost: count(&items.take()?)?,
+            pruned: count(&items.take()?)?,
+            more: count(&items.take()?)? == 1,
+            next_in: after(number(&items.take()?)?),
+        })
+    }
+
+    async fn heartbeat(&self, view: &WorkerView) -> Result<()> {
+        self.name(view.queues.keys()).await?;
+        self.register(view).await
+    }
+
+    async fn unregister(&self, worker: &WorkerId) -> Result<()> {
+        self.waits.forget(worker);
+        self.forget(worker).await
+    }
+}
+
+impl RedisBroker {
+    /// How long a job's log is kept after its last line, in ms: as long as a completed job, and an hour at least.
+    fn log_life(&self) -> u64 {
+        millis(self.config.retention.completed_age.max(Duration::from_hours(1)))
+    }
+
+    /// Discarded jobs are kept for longer than completed ones, and so are their logs. A failure here loses only that.
+    async fn keep_logs(&self, queue: &QueueName, items: &[Finish], statuses: &[LeaseStatus]) {
+        let mut pipeline = redis::Pipeline::new();
+        let keys = self.keys.of(queue);
+        let life = millis(self.config.retention.discarded_age);
+        for (item, status) in items.iter().zip(statuses) {
+            if matches!(item.transition, Transition::Discard { .. }) && *status == LeaseStatus::Held {
+                pipeline.cmd("PEXPIRE").arg(keys.log(&item.lease.id)).arg(life).arg("GT");
+            }
+        }
+        if !pipeline.is_empty()
+            && let Err(error) = self.link.send_all(&pipeline).await
+        {
+            tracing::warn!(%queue, %error, "logs of discarded jobs may be dropped early");
+        }
+    }
+}
+
+/// One claimed job: id, spec, head.
+fn claimed(items: &mut Items) -> Result<ClaimedJob> {
+    let id = text(items.take()?)?;
+    let (enqueued_at, spec) = split_spec(bytes(items.take()?)?);
+    let head = Head::read(&bytes(items.take()?)?)?;
+    Ok(ClaimedJob {
+        id: id.parse().map_err(|invalid| BrokerError::Protocol(format!("the id of a stored job: {invalid}")))?,
+        spec,
+        attempt: head.attempt,
+        failed: head.failed,
+        lost: head.lost,
+        token: head.token,
+        enqueued_at,
+        priority: head.priority,
+    })
+}
+
+/// Adds what `lua/finish.lua` takes of an end: id, token, letter, number, JSON.
+fn add_end(cmd: &mut Cmd, item: &Finish) {
+    cmd.arg(item.lease.id.as_str()).arg(item.lease.token);
+    let json = |error: &AttemptError| serde_json::to_string(error).unwrap_or_default();
+    match &item.transition {
+        Transition::Complete { result } => {
+            cmd.arg("c").arg(0).arg(result.as_ref().map_or("", |result| result.get()));
+        }
+        Transition::Retry { delay, error } => {
+            cmd.arg("y").arg(millis(*delay)).arg(json(error));
+        }
+        Transition::Release { delay, error } => {
+            let letter = if delay.is_zero() { "a" } else { "s" };
+            cmd.arg(letter).arg(millis(*delay)).arg(error.as_ref().map(json).unwrap_or_default());
+        }
+        Transition::Discard { reason, error } => {
+            cmd.arg("d").arg(position(*reason)).arg(json(error));
+        }
+        Transition::Cancel => {
+            cmd.arg("x").arg(0).arg("");
+        }
+    }
+}
+
+fn read_statuses(statuses: &mut Vec<LeaseStatus>, answer: Value, wanted: usize) -> Result<()> {
+    let letters = text(answer)?;
+    if letters.len() != wanted {
+        return Err(odd_status());
+    }
+    for letter in letters.bytes() {
+        statuses.push(status(letter)?);
+    }
+    Ok(())
+}
+
+fn status(letter: u8) -> Result<LeaseStatus> {
+    match letter {
+        b'h' => Ok(LeaseStatus::Held),
+        b'c' => Ok(LeaseStatus::CancelRequested),
+        b'l' => Ok(LeaseStatus::Lost),
+        _ => Err(odd_status()),
+    }
+}
+
+fn odd_status() -> BrokerError {
+    BrokerError::Protocol("the statuses of leases cannot be read".into())
+}
+
+/// The name of a level as it is stored.
+pub(super) fn level_name(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    }
+}
