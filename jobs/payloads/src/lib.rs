@@ -1,1 +1,27 @@
 //! The argument structs of the shipped job kinds: what another service needs to enqueue them.
+//!
+//! In the walk of a job this is step 1. Each struct names its kind and turns into a [`NewJob`] for a queue of the
+//! caller's choice; the handlers in `lovage-jobs` read the same structs. Unknown fields are refused, so that a typing
+//! error in an option does not pass for its default.
+//!
+//! ```
+//! use lovage_payloads::ExportQuery;
+//!
+//! let mut job = ExportQuery::new("select id, name from customers").into_job("exports".parse()?)?;
+//! job.tags.push("monthly".to_owned());
+//! # Ok::<(), lovage_core::Invalid>(())
+//! ```
+
+mod debug;
+mod export;
+
+pub use debug::{DebugAbort, DebugFail, DebugNoop, DebugProgress, DebugSleep};
+pub use export::{ExportFormat, ExportQuery, ExportResult};
+
+use lovage_core::{Invalid, NewJob, QueueName};
+use serde::Serialize;
+
+/// A job of this kind with these arguments and default options.
+fn job(queue: QueueName, kind: &str, args: &impl Serialize) -> Result<NewJob, Invalid> {
+    NewJob::new(queue, kind.parse()?, args)
+}
