@@ -174,7 +174,7 @@ pub enum LeaseStatus {
 }
 
 /// The end of one attempt.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Finish {
     /// Whose end.
     pub lease: HeldLease,

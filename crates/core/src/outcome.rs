@@ -73,7 +73,7 @@ pub struct Attempt<'a> {
 }
 
 /// What the broker is told to do with a running job.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Transition {
     /// Running to completed.
     Complete {
