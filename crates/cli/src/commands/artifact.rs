@@ -1,0 +1,133 @@
+//! `lovage artifact verify|sweep`: are the files what their manifests say, and which belong to nobody?
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use lovage_artifacts::{ArtifactStore, SweepOptions, Verified};
+use serde_json::json;
+
+use super::Context;
+use crate::error::{Failure, Outcome};
+use crate::instant::Instant;
+use crate::{duration, rooms};
+
+/// Commands about files that jobs wrote.
+#[derive(Debug, Subcommand)]
+pub enum ArtifactCommand {
+    /// Read a file again and compare it with its manifest
+    Verify {
+        /// Path of a file or of its manifest.json, or its key in the storage (jobs/QUEUE/JOB/...)
+        path: PathBuf,
+    },
+    /// Remove files that no manifest names, left by attempts that were killed
+    Sweep(SweepArgs),
+}
+
+/// Options of `artifact sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// Leave younger files alone
+    #[arg(long, value_name = "DURATION", default_value = "1d", allow_hyphen_values = true)]
+    older_than: String,
+    /// Show what would be removed and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs a command about files.
+pub async fn run(context: &Context, command: ArtifactCommand) -> Outcome {
+    match command {
+        ArtifactCommand::Verify { path } => verify(context, &path).await,
+        ArtifactCommand::Sweep(args) => sweep(context, &args).await,
+    }
+}
+
+async fn verify(context: &Context, path: &Path) -> Outcome {
+    let key = path.to_str().map(|text| key_of(context, text));
+    let verified = match key {
+        Some(key) if key.starts_with("jobs/") && !path.exists() => rooms::store(context.config())?.verify(&key).await?,
+        _ => ArtifactStore::verify_path(path).await?,
+    };
+    show(context, &verified)
+}
+
+/// The key that an address of the configured storage means; any other text is left as it is.
+fn key_of(context: &Context, text: &str) -> String {
+    let root = context.config().storage();
+    let rest = text.strip_prefix(root.trim_end_matches('/')).filter(|rest| rest.starts_with('/'));
+    rest.unwrap_or(text).trim_start_matches('/').to_owned()
+}
+
+fn show(context: &Context, verified: &Verified) -> Outcome {
+    let manifest = &verified.manifest;
+    let files: Vec<_> = verified
+        .files
+        .iter()
+        .map(|file| json!({ "location": file.location, "bytes": file.bytes, "sha256": file.sha256, "rows": file.rows }))
+        .collect();
+    let answer = json!({
+        "verified": true, "job": manifest.job, "queue": manifest.queue, "kind": manifest.kind,
+        "attempt": manifest.attempt, "created_at": Instant(manifest.created_at), "files": files,
+    });
+    context.output.one(&answer, || {
+        let mut text = String::from("The file is what its manifest says.");
+        for file in &verified.files {
+            let rows = file.rows.map(|rows| format!("  rows    {rows}\n")).unwrap_or_default();
+            let _ = write!(
+                text,
+                "\n  file    {}\n{rows}  bytes   {}\n  sha256  {}",
+                file.location, file.bytes, file.sha256
+            );
+        }
+        let _ = write!(
+            text,
+            "\n  job     {} ({}, queue {}, attempt {})",
+            manifest.job, manifest.kind, manifest.queue, manifest.attempt
+        );
+        text
+    })
+}
+
+async fn sweep(context: &Context, args: &SweepArgs) -> Outcome {
+    let older_than = duration::parse(&args.older_than)
+        .map_err(|problem| Failure::usage("older_than", format!("older_than: {problem}")))?;
+    let store = rooms::store(context.config())?;
+    let broker = context.broker().await?;
+    if !args.dry_run {
+        context.confirm(&format!("Remove files older than {} that no manifest names?", duration::exact(older_than)))?;
+    }
+    let mut removed = Vec::new();
+    let mut bytes = 0;
+    loop {
+        let mut options = SweepOptions { older_than, dry_run: args.dry_run, ..SweepOptions::at(Context::now()) };
+        if args.dry_run {
+            // Nothing goes away, so a second call would find the same files again.
+            options.limit = usize::MAX;
+        }
+        let report = store
+            .sweep_orphans(options, |queue, job| {
+                let broker = broker.clone();
+                // A broker that does not answer leaves doubt, and doubt keeps the file.
+                async move {
+                    let found = broker.job(Some(&queue), &job).await;
+                    found.map_or(true, |view| view.is_some_and(|view| !view.state.is_final()))
+                }
+            })
+            .await?;
+        bytes += report.bytes;
+        removed.extend(report.removed);
+        if !report.more {
+            break;
+        }
+    }
+    let answer = json!({ "removed": removed, "bytes": bytes, "dry_run": args.dry_run });
+    context.output.one(&answer, || {
+        let verb = if args.dry_run { "would be removed" } else { "removed" };
+        let mut text = format!("{} files, {bytes} bytes {verb}.", removed.len());
+        for key in &removed {
+            let _ = write!(text, "\n  {key}");
+        }
+        text
+    })
+}

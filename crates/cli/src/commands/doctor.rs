@@ -1,0 +1,110 @@
+//! `lovage doctor`: is everything there that the settings name, and set up so that no job is lost?
+
+use serde::Serialize;
+
+use super::Context;
+use crate::error::{Failure, Outcome};
+use crate::output::Table;
+use crate::rooms;
+
+/// One thing that was checked.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: String,
+    #[serde(rename = "finding")]
+    text: String,
+    ok: bool,
+}
+
+/// Runs all checks; exit code 1 if anything is wrong.
+pub async fn run(context: &Context) -> Outcome {
+    let mut findings = Vec::new();
+    settings(context, &mut findings);
+    broker(context, &mut findings).await;
+    storage(context, &mut findings).await;
+    sources(context, &mut findings).await;
+    context.output.many(&findings, table)?;
+    let wrong = findings.iter().filter(|finding| !finding.ok).count();
+    if wrong == 0 {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("{wrong} of {} checks found something to mend", findings.len())))
+}
+
+fn table(findings: &[Finding]) -> Table {
+    let mut table = Table::new(&["check", "", "finding"], "Nothing was checked.");
+    for finding in findings {
+        let mark = if finding.ok { "ok" } else { "MEND" };
+        table.row(vec![finding.check.clone(), mark.to_owned(), finding.text.clone()]);
+    }
+    table
+}
+
+fn add(findings: &mut Vec<Finding>, check: &str, result: Result<String, String>) {
+    let ok = result.is_ok();
+    findings.push(Finding { check: check.to_owned(), text: result.unwrap_or_else(|problem| problem), ok });
+}
+
+fn settings(context: &Context, findings: &mut Vec<Finding>) {
+    let config = context.config();
+    add(findings, "version", Ok(format!("lovage {}", env!("CARGO_PKG_VERSION"))));
+    let (stop, lease) = (config.shutdown_timeout.as_secs(), config.lease.as_secs());
+    add(findings, "settings", Ok(format!("lease {lease} s, shutdown within {stop} s, queues {}", config.queues)));
+}
+
+async fn broker(context: &Context, findings: &mut Vec<Finding>) {
+    let name = rooms::broker_name(context.config());
+    let broker = match context.broker().await {
+        Ok(broker) => broker,
+        Err(failure) => return add(findings, "broker", Err(format!("{name}: {failure}"))),
+    };
+    add(findings, "broker", Ok(name));
+    match broker.diagnose().await {
+        Ok(rows) => {
+            findings.extend(rows.into_iter().map(|(check, text, ok)| Finding { check, text, ok }));
+        }
+        Err(error) => add(findings, "broker", Err(error.to_string())),
+    }
+    let workers = match broker.workers().await {
+        Ok(workers) => workers,
+        Err(error) => return add(findings, "workers", Err(error.to_string())),
+    };
+    add(findings, "workers", Ok(format!("{} heard of within the last minute", workers.len())));
+    match broker.queues().await {
+        Ok(queues) => {
+            for queue in queues {
+                let served = workers.iter().any(|worker| worker.queues.contains_key(&queue.name));
+                let waiting = queue.counts.available + queue.counts.scheduled + queue.counts.retryable;
+                if waiting > 0 && !served {
+                    let help = format!("start one with `lovage worker --queues {}`", queue.name);
+                    let problem = format!("{waiting} jobs wait and no worker serves it; {help}");
+                    add(findings, &format!("queue {}", queue.name), Err(problem));
+                }
+            }
+        }
+        Err(error) => add(findings, "queues", Err(error.to_string())),
+    }
+}
+
+async fn storage(context: &Context, findings: &mut Vec<Finding>) {
+    let place = context.config().storage();
+    let checked = match rooms::store(context.config()) {
+        Ok(store) => store.check().await.map_err(|error| error.to_string()),
+        Err(failure) => Err(failure.to_string()),
+    };
+    let result = checked
+        .map(|()| format!("{place}: can be written, keeps the first of two"))
+        .map_err(|problem| format!("{place}: {problem}"));
+    add(findings, "storage", result);
+}
+
+async fn sources(context: &Context, findings: &mut Vec<Finding>) {
+    let config = context.config();
+    let default = config.database_url.as_ref().map(|url| ("default", url));
+    let named = config.sources.iter().map(|(name, url)| (name.as_str(), url));
+    for (name, url) in default.into_iter().chain(named) {
+        let result = rooms::probe(url.reveal()).await;
+        let result = result.map(|()| format!("{url}: answers")).map_err(|problem| format!("{url}: {problem}"));
+        add(findings, &format!("source {name}"), result);
+    }
+}

@@ -1,0 +1,162 @@
+//! `lovage job enqueue --ndjson`: a job a line. Each bad line is told with its number and does not hinder the others.
+
+use std::io::{BufRead, BufReader, Read as _};
+
+use lovage_broker::{Broker, EnqueueOutcome};
+use lovage_core::NewJob;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::commands::Context;
+use crate::error::{Failure, Outcome};
+use crate::output::{self, Format, clean};
+
+/// Most jobs of one call to the broker.
+const BATCH: usize = 1_000;
+/// What a line may hold beside its arguments.
+const BESIDE_ARGS: usize = 64 * 1024;
+
+/// A line as it was read, with its number from 1.
+struct Line {
+    number: u64,
+    text: Result<String, String>,
+}
+
+/// What became of the lines.
+#[derive(Debug, Default, Serialize)]
+struct Summary {
+    enqueued: u64,
+    existing: u64,
+    replaced: u64,
+    refused: u64,
+    errors: Vec<Value>,
+    #[serde(skip)]
+    last_line: u64,
+}
+
+/// Most errors that the JSON summary repeats; standard error and `--output ndjson` have them all.
+const MAX_ERRORS: usize = 1_000;
+
+/// Runs the command.
+pub async fn run(context: &Context, source: &str) -> Outcome {
+    let input: Box<dyn BufRead + Send> = if source == "-" {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        let file = std::fs::File::open(source).map_err(|error| {
+            Failure::usage("ndjson", format!("ndjson: {source} cannot be read ({error}); name a readable file"))
+        })?;
+        Box::new(BufReader::new(file))
+    };
+    let broker = context.broker().await?;
+    let longest = context.config().max_payload_bytes + BESIDE_ARGS;
+    let (sender, mut lines) = mpsc::channel(BATCH);
+    let reader = tokio::task::spawn_blocking(move || read(input, longest, &sender));
+    let mut summary = Summary::default();
+    let mut batch = Vec::with_capacity(BATCH);
+    // Whatever is there goes in one call: a slow producer's jobs do not wait for a full batch.
+    while lines.recv_many(&mut batch, BATCH).await > 0 {
+        if let Err(failure) = hand_in(context, &*broker, &mut batch, &mut summary).await {
+            lines.close();
+            let message = format!("{failure}; the lines after {} were not handed in", summary.last_line);
+            return Err(match failure {
+                Failure::Unavailable(_) => Failure::Unavailable(message),
+                Failure::OutputClosed => failure,
+                _ => Failure::Failed(message),
+            });
+        }
+    }
+    let read = reader.await.map_err(|error| Failure::Failed(format!("reading {source} ended early: {error}")))?;
+    read.map_err(|error| Failure::Failed(format!("{source} cannot be read to its end: {error}")))?;
+    if context.output.format != Format::Ndjson {
+        context.output.one(&summary, || {
+            format!(
+                "{} enqueued, {} there before, {} replaced, {} refused.",
+                summary.enqueued, summary.existing, summary.replaced, summary.refused
+            )
+        })?;
+    }
+    if summary.refused > 0 { Err(Failure::Shown(1)) } else { Ok(()) }
+}
+
+/// Sends the lines that are not blank; ends early when nobody listens any more.
+fn read(mut input: impl BufRead, longest: usize, lines: &mpsc::Sender<Line>) -> std::io::Result<()> {
+    for number in 1.. {
+        let mut bytes = Vec::new();
+        // One byte more than allowed tells a line that is too long from one that is not.
+        let count = (&mut input).take(longest as u64 + 1).read_until(b'\n', &mut bytes)?;
+        if count == 0 {
+            break;
+        }
+        let text = if bytes.last() != Some(&b'\n') && bytes.len() > longest {
+            input.skip_until(b'\n')?;
+            Err(format!("the line is longer than {longest} bytes; store the data and pass a reference to it"))
+        } else {
+            String::from_utf8(bytes).map_err(|_| "the line is not UTF-8; write it as UTF-8".to_owned())
+        };
+        if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
+            continue;
+        }
+        if lines.blocking_send(Line { number, text }).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn hand_in(context: &Context, broker: &dyn Broker, batch: &mut Vec<Line>, summary: &mut Summary) -> Outcome {
+    let mut numbers = Vec::with_capacity(batch.len());
+    let mut jobs: Vec<NewJob> = Vec::with_capacity(batch.len());
+    let mut answers = Vec::with_capacity(batch.len());
+    let last = batch.last().map_or(0, |line| line.number);
+    for line in batch.drain(..) {
+        let parsed = line.text.and_then(|text| serde_json::from_str(&text).map_err(|error| error.to_string()));
+        match parsed {
+            Ok(job) => {
+                numbers.push(line.number);
+                jobs.push(job);
+            }
+            Err(problem) => {
+                let failure = Failure::Usage { field: None, message: problem };
+                answers.push(summary.refuse(line.number, &failure));
+            }
+        }
+    }
+    let queues: Vec<_> = jobs.iter().map(|job| job.queue.clone()).collect();
+    let outcomes = if jobs.is_empty() { Vec::new() } else { broker.enqueue(jobs).await? };
+    for ((number, queue), outcome) in numbers.into_iter().zip(queues).zip(outcomes) {
+        let (count, status) = match &outcome {
+            EnqueueOutcome::Enqueued(_) => (&mut summary.enqueued, "enqueued"),
+            EnqueueOutcome::Existing(_) => (&mut summary.existing, "existing"),
+            EnqueueOutcome::Replaced(_) => (&mut summary.replaced, "replaced"),
+            EnqueueOutcome::Refused(refused) => {
+                answers.push(summary.refuse(number, &refused.clone().into()));
+                continue;
+            }
+        };
+        *count += 1;
+        answers.push(json!({ "line": number, "id": outcome.id(), "queue": queue, "status": status }));
+    }
+    summary.last_line = last;
+    if context.output.format == Format::Ndjson { context.output.many(&answers, no_table) } else { Ok(()) }
+}
+
+/// What is written a line at a time is never a table.
+fn no_table(_: &[Value]) -> output::Table {
+    output::Table::new(&[], "")
+}
+
+impl Summary {
+    /// Tells of a refused line and answers what programs are told of it.
+    fn refuse(&mut self, line: u64, failure: &Failure) -> Value {
+        self.refused += 1;
+        output::warn(&format!("error: line {line}: {}", clean(&failure.to_string())));
+        let mut answer = failure.to_json();
+        answer["line"] = json!(line);
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(answer.clone());
+        }
+        answer["status"] = json!("refused");
+        answer
+    }
+}

@@ -1,0 +1,91 @@
+//! `lovage worker`: the role that claims and runs jobs until it is told to stop.
+
+use clap::Args;
+use lovage_worker::WorkerSummary;
+use tracing::info;
+
+use super::Context;
+use super::worker_admin::{self, WorkerCommand};
+use crate::config::Flags;
+use crate::error::{Failure, Outcome};
+use crate::{lifecycle, rooms};
+
+/// Options of `lovage worker`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct WorkerArgs {
+    /// How to run.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// What to do to running workers instead.
+    #[command(subcommand)]
+    pub command: Option<WorkerCommand>,
+}
+
+/// How a worker runs.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Queues to serve, with weights, e.g. exports=4,audit=8
+    #[arg(long, value_name = "QUEUES")]
+    queues: Option<String>,
+    /// Jobs to run at once
+    #[arg(long, value_name = "COUNT")]
+    concurrency: Option<String>,
+    /// Exit after so many jobs
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    max_jobs: Option<u64>,
+    /// Exit once no job is available in any of the queues
+    #[arg(long)]
+    exit_when_empty: bool,
+}
+
+impl RunArgs {
+    /// Adds what the options say about settings.
+    pub fn settings(&self, flags: &mut Flags) {
+        let options = [("queues", &self.queues), ("concurrency", &self.concurrency)];
+        for (key, value) in options {
+            if let Some(value) = value {
+                flags.set.push((key.to_owned(), value.clone(), format!("--{key}")));
+            }
+        }
+    }
+}
+
+/// Runs the role, or a command about running workers.
+pub async fn run(context: Context, args: WorkerArgs) -> Outcome {
+    if let Some(command) = args.command {
+        return worker_admin::run(&context, command).await;
+    }
+    let config = context.config();
+    let handlers = rooms::handlers(config, rooms::sources(config)?, config.debug_kinds)?;
+    let mut settings = rooms::worker_config(config)?;
+    settings.max_jobs = args.run.max_jobs;
+    settings.exit_when_empty = args.run.exit_when_empty;
+    info!(
+        worker_id = %settings.id, queues = %config.queues, slots = settings.slots,
+        broker = rooms::broker_name(config), storage = config.storage(), "worker starts"
+    );
+    let shutdown = lifecycle::listen()?;
+    let summary = rooms::worker(config, settings, handlers).run(shutdown).await?;
+    ended(&summary);
+    Ok(())
+}
+
+/// Logs what the worker did in its life.
+pub fn ended(summary: &WorkerSummary) {
+    info!(
+        claimed = summary.claimed,
+        completed = summary.completed,
+        failed = summary.failed,
+        discarded = summary.discarded,
+        released = summary.released,
+        cancelled = summary.cancelled,
+        lost = summary.lost,
+        "worker has ended"
+    );
+}
+
+/// A worker's task that did not come back.
+pub fn broken(error: &tokio::task::JoinError) -> Failure {
+    Failure::Failed(format!("the worker broke: {error}"))
+}

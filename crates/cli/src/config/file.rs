@@ -1,0 +1,75 @@
+//! `lovage.toml`: every key is checked against the table, and every error names the line.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::{ConfigError, Loaded, Origin};
+
+/// Applies the text of a file.
+pub fn apply(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), ConfigError> {
+    let parsed = DeTable::parse(text).map_err(|error| ConfigError {
+        place: Origin::File(path.to_owned(), error.span().map_or(1, |span| line(text, span.start))).to_string(),
+        key: None,
+        problem: error.message().to_owned(),
+    })?;
+    let file = File { path, text };
+    file.table(loaded, "", parsed.get_ref())
+}
+
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl File<'_> {
+    fn table(&self, loaded: &mut Loaded, prefix: &str, table: &DeTable<'_>) -> Result<(), ConfigError> {
+        for (name, value) in table {
+            let key =
+                if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
+            match value.get_ref() {
+                DeValue::Table(inner) if key != "queues" => self.table(loaded, &key, inner)?,
+                _ => self.value(loaded, &key, name, value)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn value(
+        &self,
+        loaded: &mut Loaded,
+        key: &str,
+        name: &Spanned<DeString<'_>>,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<(), ConfigError> {
+        let origin = Origin::File(self.path.to_owned(), line(self.text, name.span().start));
+        let text = scalar(value.get_ref()).ok_or_else(|| ConfigError {
+            place: origin.to_string(),
+            key: Some(key.to_owned()),
+            problem: format!("{key}: is of type {}; use a text, a number or true/false", value.get_ref().type_str()),
+        })?;
+        loaded.set(key, &text, origin)
+    }
+}
+
+/// The value as the text that the environment would carry. `queues` may also be a table of weights.
+fn scalar(value: &DeValue<'_>) -> Option<String> {
+    match value {
+        DeValue::String(text) => Some(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n.to_string()),
+        DeValue::Float(number) => Some(number.as_str().to_owned()),
+        DeValue::Boolean(flag) => Some(flag.to_string()),
+        DeValue::Table(weights) => {
+            let parts =
+                weights.iter().map(|(name, weight)| Some(format!("{}={}", name.get_ref(), scalar(weight.get_ref())?)));
+            Some(parts.collect::<Option<Vec<_>>>()?.join(","))
+        }
+        DeValue::Datetime(_) | DeValue::Array(_) => None,
+    }
+}
+
+fn line(text: &str, offset: usize) -> usize {
+    text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+}

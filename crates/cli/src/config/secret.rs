@@ -1,0 +1,62 @@
+//! Text that must not be shown: URLs with passwords, keys.
+
+use std::fmt;
+
+/// A secret. `Debug` and `Display` show what may be shown; [`Secret::reveal`] gives the text to whoever connects.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&redact(&self.0))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A URL keeps everything but its password and the values of its query; any other text is hidden whole.
+fn redact(text: &str) -> String {
+    let Ok(mut url) = url::Url::parse(text) else { return "***".to_owned() };
+    if url.cannot_be_a_base() {
+        return "***".to_owned();
+    }
+    if url.password().is_some() && url.set_password(Some("***")).is_err() {
+        return "***".to_owned();
+    }
+    if url.query().is_some() {
+        let names: Vec<String> = url.query_pairs().map(|(name, _)| format!("{name}=***")).collect();
+        url.set_query(Some(&names.join("&")));
+    }
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_shows_where_but_not_the_password() {
+        let shown = |text: &str| format!("{:?}", Secret::new(text));
+        assert_eq!(shown("redis://app:s3cret@db.example:6379/1"), "redis://app:***@db.example:6379/1");
+        assert_eq!(shown("postgres://db/x?password=s3cret"), "postgres://db/x?password=***");
+        assert_eq!(shown("s3cret"), "***");
+        assert_eq!(shown("user:s3cret@host"), "***");
+        assert_eq!(shown("redis://127.0.0.1:6379"), "redis://127.0.0.1:6379");
+    }
+}

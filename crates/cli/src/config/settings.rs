@@ -1,0 +1,283 @@
+//! The table of all settings: one row says name, variable, meaning, and how text becomes a value and back.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::{Config, Secret};
+use crate::duration;
+
+/// One setting.
+pub struct Setting {
+    /// Its name in the file, with dots for tables.
+    pub key: &'static str,
+    /// Its variable in the environment; `NAME_FILE` reads the value from a file.
+    pub variable: &'static str,
+    /// What it means, in one sentence.
+    pub about: &'static str,
+    /// The value as text that [`Setting::set`] reads back; secrets are redacted, an absent value is empty.
+    pub show: fn(&Config) -> String,
+    /// Sets the value from text; the error says what is wrong and what to do.
+    pub set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+type Set = Result<(), String>;
+
+fn number<T: FromStr + PartialOrd + Display + Copy>(text: &str, least: T, most: T) -> Result<T, String> {
+    let wrong = || format!("is {text:?}; use a whole number from {least} to {most}");
+    text.trim().replace('_', "").parse::<T>().ok().filter(|value| *value >= least && *value <= most).ok_or_else(wrong)
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    match text.trim() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        other => Err(format!("is {other:?}; use true or false")),
+    }
+}
+
+fn optional(text: &str) -> Option<String> {
+    Some(text.trim()).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn shown(value: Option<&impl ToString>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// A URL with one of these schemes; the text itself is never repeated, it may carry a password.
+fn address(text: &str, schemes: &[&str]) -> Result<Option<Secret>, String> {
+    let Some(text) = optional(text) else { return Ok(None) };
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    if !schemes.contains(&scheme) {
+        let known: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}:")).collect();
+        return Err(format!("is not an address that works here; begin it with {}", known.join(" or ")));
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+fn age(text: &str) -> Result<Duration, String> {
+    duration::parse(text)
+}
+
+macro_rules! setting {
+    ($key:literal, $variable:literal, $about:literal, |$c:ident| $show:expr, |$m:ident, $text:ident| $set:expr) => {
+        Setting {
+            key: $key,
+            variable: $variable,
+            about: $about,
+            show: |$c: &Config| $show,
+            set: |$m: &mut Config, $text: &str| -> Set {
+                $set;
+                Ok(())
+            },
+        }
+    };
+}
+
+/// All settings, in the order of `lovage.default.toml`.
+pub static SETTINGS: &[Setting] = &[
+    setting!(
+        "data_dir",
+        "LOVAGE_DATA_DIR",
+        "Folder of the embedded broker and storage.",
+        |c| c.data_dir.display().to_string(),
+        |c, text| c.data_dir = optional(text).map(PathBuf::from).ok_or("is empty; name a folder")?
+    ),
+    setting!(
+        "redis_url",
+        "REDIS_URL",
+        "Redis or Valkey 7+ that carries the queue; empty for the embedded SQLite broker.",
+        |c| shown(c.redis_url.as_ref()),
+        |c, text| c.redis_url = address(text, &["redis", "rediss", "redis+unix", "unix"])?
+    ),
+    setting!(
+        "redis_prefix",
+        "LOVAGE_REDIS_PREFIX",
+        "What all keys in Redis begin with.",
+        |c| c.redis_prefix.clone(),
+        |c, text| text.clone_into(&mut c.redis_prefix)
+    ),
+    setting!(
+        "database_url",
+        "DATABASE_URL",
+        "Database that exports know as source `default`: postgres: or sqlite:.",
+        |c| shown(c.database_url.as_ref()),
+        |c, text| c.database_url = address(text, &["postgres", "postgresql", "sqlite"])?
+    ),
+    setting!(
+        "storage_url",
+        "LOVAGE_STORAGE_URL",
+        "Where artifacts go: s3://bucket/prefix, file:///folder or a path; empty for `artifacts` in data_dir.",
+        |c| shown(c.storage_url.as_ref()),
+        |c, text| c.storage_url = optional(text)
+    ),
+    setting!(
+        "queues",
+        "LOVAGE_QUEUES",
+        "Queues that a worker serves, with weights: exports=4,audit=8.",
+        |c| c.queues.to_string(),
+        |c, text| c.queues = text.parse()?
+    ),
+    setting!(
+        "concurrency",
+        "LOVAGE_CONCURRENCY",
+        "Jobs that a worker runs at once, 1 to 1000.",
+        |c| c.concurrency.to_string(),
+        |c, text| c.concurrency = number(text, 1, 1_000)?
+    ),
+    setting!(
+        "lease_seconds",
+        "LOVAGE_LEASE_SECONDS",
+        "Seconds that a worker owns a job without renewing, 1 to 3600; a dead worker's jobs are back after that.",
+        |c| c.lease.as_secs().to_string(),
+        |c, text| c.lease = Duration::from_secs(number(text, 1, 3_600)?)
+    ),
+    setting!(
+        "shutdown_timeout_seconds",
+        "LOVAGE_SHUTDOWN_TIMEOUT_SECONDS",
+        "Seconds that a stopping worker waits for its jobs before it hands them back, 0 to 86400.",
+        |c| c.shutdown_timeout.as_secs().to_string(),
+        |c, text| c.shutdown_timeout = Duration::from_secs(number(text, 0, 86_400)?)
+    ),
+    setting!(
+        "max_payload_bytes",
+        "LOVAGE_MAX_PAYLOAD_BYTES",
+        "Largest arguments of a job in bytes of JSON, 1 to 16777216.",
+        |c| c.max_payload_bytes.to_string(),
+        |c, text| c.max_payload_bytes = number(text, 1, 16 * 1024 * 1024)?
+    ),
+    setting!(
+        "events_kept",
+        "LOVAGE_EVENTS_KEPT",
+        "Events kept in the stream of each queue, 1000 to 100000000.",
+        |c| c.events_kept.to_string(),
+        |c, text| c.events_kept = number(text, 1_000, 100_000_000)?
+    ),
+    setting!(
+        "sqlite_synchronous_full",
+        "LOVAGE_SQLITE_SYNCHRONOUS_FULL",
+        "Whether the embedded broker waits for the disk at each commit; false may lose the last moments on a power cut.",
+        |c| c.sqlite_synchronous_full.to_string(),
+        |c, text| c.sqlite_synchronous_full = flag(text)?
+    ),
+    setting!(
+        "debug_kinds",
+        "LOVAGE_DEBUG_KINDS",
+        "Whether workers serve the debug.* kinds (`lovage up` does unless this says false).",
+        |c| c.debug_kinds.to_string(),
+        |c, text| c.debug_kinds = flag(text)?
+    ),
+    setting!(
+        "log_format",
+        "LOVAGE_LOG_FORMAT",
+        "Logs as pretty text or as json lines.",
+        |c| if c.log_json { "json" } else { "pretty" }.to_owned(),
+        |c, text| c.log_json = match text.trim() {
+            "json" => true,
+            "pretty" => false,
+            other => return Err(format!("is {other:?}; use json or pretty")),
+        }
+    ),
+    setting!(
+        "log",
+        "RUST_LOG",
+        "What is logged, e.g. info or warn,lovage_worker=debug; empty for the command's own default.",
+        |c| shown(c.log.as_ref()),
+        |c, text| c.log = optional(text)
+    ),
+    setting!(
+        "environment",
+        "LOVAGE_ENVIRONMENT",
+        "Name of the deployment, written to each log line as `env`.",
+        |c| shown(c.environment.as_ref()),
+        |c, text| c.environment = optional(text)
+    ),
+    setting!(
+        "retention.completed_age",
+        "LOVAGE_RETENTION__COMPLETED_AGE",
+        "How long completed and cancelled jobs are kept.",
+        |c| duration::exact(c.retention.completed_age),
+        |c, text| c.retention.completed_age = age(text)?
+    ),
+    setting!(
+        "retention.completed_count",
+        "LOVAGE_RETENTION__COMPLETED_COUNT",
+        "How many completed (and how many cancelled) jobs are kept in a queue.",
+        |c| c.retention.completed_count.to_string(),
+        |c, text| c.retention.completed_count = number(text, 0, u64::from(u32::MAX))?
+    ),
+    setting!(
+        "retention.discarded_age",
+        "LOVAGE_RETENTION__DISCARDED_AGE",
+        "How long discarded jobs are kept.",
+        |c| duration::exact(c.retention.discarded_age),
+        |c, text| c.retention.discarded_age = age(text)?
+    ),
+    setting!(
+        "retention.discarded_count",
+        "LOVAGE_RETENTION__DISCARDED_COUNT",
+        "How many discarded jobs are kept in a queue.",
+        |c| c.retention.discarded_count.to_string(),
+        |c, text| c.retention.discarded_count = number(text, 0, u64::from(u32::MAX))?
+    ),
+    setting!(
+        "aws.access_key_id",
+        "AWS_ACCESS_KEY_ID",
+        "Key id for an S3-compatible store.",
+        |c| shown(c.aws.access_key_id.as_ref()),
+        |c, text| c.aws.access_key_id = optional(text)
+    ),
+    setting!(
+        "aws.secret_access_key",
+        "AWS_SECRET_ACCESS_KEY",
+        "Secret key for an S3-compatible store.",
+        |c| shown(c.aws.secret_access_key.as_ref()),
+        |c, text| c.aws.secret_access_key = optional(text).map(Secret::new)
+    ),
+    setting!(
+        "aws.session_token",
+        "AWS_SESSION_TOKEN",
+        "Session token for an S3-compatible store.",
+        |c| shown(c.aws.session_token.as_ref()),
+        |c, text| c.aws.session_token = optional(text).map(Secret::new)
+    ),
+    setting!("aws.region", "AWS_REGION", "Region of the bucket.", |c| shown(c.aws.region.as_ref()), |c, text| c
+        .aws
+        .region =
+        optional(text)),
+    setting!(
+        "aws.endpoint_url",
+        "AWS_ENDPOINT_URL",
+        "Address of an S3-compatible store other than AWS.",
+        |c| shown(c.aws.endpoint_url.as_ref()),
+        |c, text| c.aws.endpoint_url = optional(text)
+    ),
+    setting!(
+        "aws.allow_http",
+        "AWS_ALLOW_HTTP",
+        "Whether the store may be reached without TLS; an http:// endpoint on this machine may always.",
+        |c| c.aws.allow_http.to_string(),
+        |c, text| c.aws.allow_http = flag(text)?
+    ),
+];
+
+/// All names that a file may use, for the nearest-name hint.
+pub fn keys() -> Vec<String> {
+    let mut keys: Vec<String> = SETTINGS.iter().map(|setting| setting.key.to_owned()).collect();
+    keys.push("sources.NAME.url".to_owned());
+    keys
+}
+
+/// The name in `sources.NAME.url`; nothing if the key is not of that form, an error if the name cannot be used.
+pub fn source_name(key: &str) -> Option<Result<&str, String>> {
+    let name = key.strip_prefix("sources.")?.strip_suffix(".url")?;
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+        return Some(Err(format!("the source's name {name:?} cannot be used; use 1 to 64 of a-z, 0-9, `_` and `-`")));
+    }
+    if name == "default" {
+        return Some(Err("the source `default` is database_url; set that, or choose another name".to_owned()));
+    }
+    Some(Ok(name))
+}

@@ -1,0 +1,146 @@
+//! Opens the other rooms by the settings: broker, storage, sources, and a worker with the handlers.
+
+use std::sync::Arc;
+
+use lovage_artifacts::{ArtifactError, ArtifactStore, StoreConfig};
+use lovage_broker::{
+    Broker, BrokerError, Connect, OsEntropy, RedisBroker, RedisConfig, SqliteBroker, SqliteConfig, SystemClock,
+};
+use lovage_jobs::{Services, Sources};
+use lovage_worker::{Registry, Worker, WorkerConfig, WorkerError};
+
+use crate::config::{self, Config};
+use crate::error::{Failure, Outcome};
+
+/// Opens the broker that the settings name: Redis if it has an address, else the embedded one.
+pub async fn broker(config: &Config) -> Result<Arc<dyn Broker>, BrokerError> {
+    if let Some(url) = &config.redis_url {
+        let redis = RedisConfig {
+            url: url.reveal().to_owned(),
+            prefix: config.redis_prefix.clone(),
+            retention: config.retention,
+            max_payload_bytes: config.max_payload_bytes,
+            events_kept: config.events_kept,
+            ..RedisConfig::default()
+        };
+        return Ok(Arc::new(RedisBroker::connect(redis).await?));
+    }
+    let sqlite = SqliteConfig {
+        retention: config.retention,
+        max_payload_bytes: config.max_payload_bytes,
+        events_kept: config.events_kept,
+        synchronous_full: config.sqlite_synchronous_full,
+        ..SqliteConfig::new(config.database_file())
+    };
+    Ok(Arc::new(SqliteBroker::open(sqlite).await?))
+}
+
+/// Opens further connections of the same broker.
+pub fn connect(config: &Config) -> Connect {
+    let config = config.clone();
+    Arc::new(move || {
+        let config = config.clone();
+        Box::pin(async move { broker(&config).await })
+    })
+}
+
+/// Which broker it is, for people; never with a password.
+pub fn broker_name(config: &Config) -> String {
+    match &config.redis_url {
+        Some(url) => format!("Redis {url}"),
+        None => format!("embedded SQLite {}", config.database_file().display()),
+    }
+}
+
+/// Opens the storage of artifacts.
+pub fn store(config: &Config) -> Outcome<ArtifactStore> {
+    let mut store = StoreConfig::new(config.storage());
+    let aws = &config.aws;
+    let settings = [
+        ("AWS_ACCESS_KEY_ID", aws.access_key_id.as_deref()),
+        ("AWS_SECRET_ACCESS_KEY", aws.secret_access_key.as_ref().map(config::Secret::reveal)),
+        ("AWS_SESSION_TOKEN", aws.session_token.as_ref().map(config::Secret::reveal)),
+        ("AWS_REGION", aws.region.as_deref()),
+        ("AWS_ENDPOINT_URL", aws.endpoint_url.as_deref()),
+        ("AWS_ALLOW_HTTP", aws.allow_http.then_some("true")),
+    ];
+    for (name, value) in settings {
+        if let Some(value) = value {
+            store = store.with(name, value);
+        }
+    }
+    Ok(ArtifactStore::open(&store)?)
+}
+
+/// The databases that exports know by name.
+pub fn sources(config: &Config) -> Outcome<Sources> {
+    let mut sources = Sources::new();
+    if let Some(url) = &config.database_url {
+        sources.add("default", url.reveal())?;
+    }
+    for (name, url) in &config.sources {
+        sources.add(name, url.reveal())?;
+    }
+    Ok(sources)
+}
+
+/// All handlers that this binary has.
+pub fn handlers(config: &Config, sources: Sources, debug: bool) -> Outcome<Registry> {
+    Ok(lovage_jobs::registry(Services { artifacts: store(config)?, sources, clock: Arc::new(SystemClock) }, debug))
+}
+
+/// The settings of a worker of this process.
+pub fn worker_config(config: &Config) -> Outcome<WorkerConfig> {
+    let host = config::host();
+    let id = WorkerConfig::unique_id(&host, &SystemClock, &OsEntropy)?;
+    let mut settings = WorkerConfig::new(id, config.queues.0.clone()).lease(config.lease);
+    settings.host = host;
+    settings.slots = config.concurrency;
+    settings.shutdown_timeout = config.shutdown_timeout;
+    Ok(settings)
+}
+
+/// A worker of this process.
+pub fn worker(config: &Config, worker: WorkerConfig, handlers: Registry) -> Worker {
+    Worker::new(worker, connect(config), handlers, Arc::new(OsEntropy), Arc::new(SystemClock))
+}
+
+impl From<ArtifactError> for Failure {
+    fn from(error: ArtifactError) -> Self {
+        match error {
+            ArtifactError::Invalid(invalid) => invalid.into(),
+            ArtifactError::NotFound(_) => Self::NotFound(error.to_string()),
+            ArtifactError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<WorkerError> for Failure {
+    fn from(error: WorkerError) -> Self {
+        match error {
+            WorkerError::Invalid(invalid) => invalid.into(),
+            WorkerError::Broker(error) => error.into(),
+            WorkerError::Broken { .. } => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Whether a source's database answers; the error is its own message.
+pub async fn probe(url: &str) -> Result<(), String> {
+    use sqlx::{ConnectOptions as _, Connection as _};
+    let limit = std::time::Duration::from_secs(10);
+    let connecting = async {
+        if url.starts_with("sqlite:") {
+            let options: sqlx::sqlite::SqliteConnectOptions = url.parse()?;
+            options.read_only(true).connect().await?.ping().await
+        } else {
+            let options: sqlx::postgres::PgConnectOptions = url.parse()?;
+            options.connect().await?.ping().await
+        }
+    };
+    match tokio::time::timeout(limit, connecting).await {
+        Ok(result) => result.map_err(|error: sqlx::Error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", limit.as_secs())),
+    }
+}

@@ -1,0 +1,85 @@
+//! The demo and the files that it leaves: the first thing that a newcomer sees.
+
+use std::io::{Seek as _, SeekFrom, Write as _};
+
+use lovage_testkit::RedisServer;
+use serde_json::{Value, json};
+
+use crate::place::Place;
+
+fn demo(place: &Place, variables: &[(&str, &str)]) -> Value {
+    place.run_with(variables, &["--json", "demo"]).ok().value()
+}
+
+#[test]
+fn the_demo_exports_and_its_file_can_be_verified() {
+    let place = Place::new();
+    let first = demo(&place, &[]);
+    assert_eq!(first["rows"], json!(100_000));
+    let path = first["artifact"].as_str().expect("a path").to_owned();
+    let text = std::fs::read_to_string(&path).expect("the artifact is a file");
+    assert_eq!(text.len() as u64, first["bytes"].as_u64().expect("a number"));
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("id,customer,city,status,items,amount,currency,note,created_at,paid_at"));
+    assert!(
+        lines.next().is_some_and(|line| line.starts_with("9007199254740993,王伟,北京,")),
+        "exact integers and text"
+    );
+    assert!(first["verify"].as_str().is_some_and(|command| command.ends_with(&format!("artifact verify {path}"))));
+
+    let verified = place.json(&["artifact", "verify", &path]);
+    assert_eq!((&verified["verified"], &verified["job"]), (&json!(true), &first["job"]));
+    assert_eq!(verified["files"][0]["sha256"], first["sha256"]);
+    let view = place.json(&["job", "get", first["job"].as_str().expect("an id")]);
+    assert_eq!((&view["state"], &view["attempt"]), (&json!("completed"), &json!(1)));
+
+    let second = demo(&place, &[]);
+    assert_ne!(first["job"], second["job"], "it can be run again");
+    assert_eq!(first["sha256"], second["sha256"], "the same content");
+
+    let mut file = std::fs::File::options().write(true).open(&path).expect("the artifact can be opened");
+    file.seek(SeekFrom::Start(1_000)).and_then(|_| file.write_all(b"#")).expect("one byte is changed");
+    place.run(&["artifact", "verify", &path]).failed(1, &["sha256", "the manifest says"]);
+    let kept = second["artifact"].as_str().expect("a path");
+    place.run(&["artifact", "verify", kept]).ok();
+    std::fs::remove_file(kept).expect("the artifact can be removed");
+    let manifest = std::path::Path::new(kept).ancestors().nth(2).expect("the job's folder").join("manifest.json");
+    place.run(&["artifact", "verify", manifest.to_str().expect("text")]).failed(1, &["missing"]);
+}
+
+#[test]
+fn the_demo_runs_on_redis_too() {
+    let server = RedisServer::start();
+    let place = Place::new();
+    let url = server.url();
+    let shown = demo(&place, &[("REDIS_URL", &url)]);
+    assert_eq!(shown["rows"], json!(100_000));
+    assert!(!place.path().join("lovage-data/lovage.db").exists(), "the embedded broker is not touched");
+    let listed = place.run_with(&[("REDIS_URL", &url)], &["--json", "queue", "list"]).ok().value();
+    assert_eq!((&listed[0]["name"], &listed[0]["counts"]["completed"]), (&json!("demo"), &json!(1)));
+}
+
+#[test]
+fn people_see_the_way_of_the_demo() {
+    let place = Place::new();
+    let ran = place.run(&["demo"]).ok();
+    for part in ["artifact  ", "rows      100000", "sha256    ", "time      ", "artifact verify "] {
+        assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
+    }
+    assert!(ran.err.contains("broker   embedded SQLite"), "{}", ran.err);
+}
+
+#[test]
+fn orphans_are_shown_and_swept() {
+    let place = Place::new();
+    let folder = place.path().join("lovage-data/artifacts/jobs/exports/gone/1-1");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("half.csv"), "half").expect("a file");
+    let looked = place.json(&["artifact", "sweep", "--older-than", "0s", "--dry-run"]);
+    assert_eq!(looked["removed"], json!(["jobs/exports/gone/1-1/half.csv"]));
+    assert_eq!(place.json(&["--yes", "artifact", "sweep"])["removed"], json!([]), "it is too young");
+    place.run(&["artifact", "sweep", "--older-than", "0s"]).failed(2, &["--yes"]);
+    assert!(folder.join("half.csv").exists());
+    assert_eq!(place.json(&["--yes", "artifact", "sweep", "--older-than", "0s"])["bytes"], json!(4));
+    assert!(!folder.join("half.csv").exists());
+}

@@ -1,0 +1,14 @@
+//! The real binary, driven as people and scripts drive it: arguments in, text and exit code out.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod artifacts;
+mod configuration;
+mod help;
+mod input;
+mod jobs;
+mod ndjson;
+mod place;
+mod queues;
+mod roles;
+mod running;
