@@ -90,9 +90,15 @@ impl Desk<'_> {
             .execute(&mut *self.conn)
             .await?;
         if !locks.is_empty() {
+            // A lock whose time is over is gone, also when nobody has taken it since.
             let sql = "UPDATE unique_lock SET until = max(until, v ->> 2) FROM (SELECT value AS v FROM json_each(?2)) \
-                       WHERE queue = ?1 AND digest = v ->> 0 AND job = v ->> 1";
-            sqlx::query(sql).bind(self.line.key).bind(serde_json::to_string(&locks)?).execute(&mut *self.conn).await?;
+                       WHERE queue = ?1 AND digest = v ->> 0 AND job = v ->> 1 AND until > ?3";
+            sqlx::query(sql)
+                .bind(self.line.key)
+                .bind(serde_json::to_string(&locks)?)
+                .bind(self.now_ms())
+                .execute(&mut *self.conn)
+                .await?;
         }
         Ok(())
     }

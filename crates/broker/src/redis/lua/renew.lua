@@ -13,7 +13,9 @@ for i, id in ipairs(ids) do
   status[i] = not h and 'l' or h.cancel == 1 and 'c' or 'h'
   if h then
     later('ZADD', LEASES, now + lease, id)
-    if h.unique ~= '' and call('HGET', UNIQUE, h.unique) == id then
+    -- A lock whose time is over is gone, also when nobody has taken it since.
+    if h.unique ~= '' and call('HGET', UNIQUE, h.unique) == id
+      and tonumber(call('ZSCORE', UNTIL, h.unique) or 0) > now then
       call('ZADD', UNTIL, 'XX', 'GT', now + h.ttl, h.unique)
     end
   end

@@ -1,0 +1,146 @@
+//! The broker's contract as tests: every broker passes the same suite, through the public traits only.
+//!
+//! A test is a function of a [`Bench`]: a fresh broker, a clock that the test moves, and a queue. `suite!` lists them
+//! once and makes a test of each for both brokers.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod bulk;
+mod claiming;
+mod enqueueing;
+mod events;
+mod finishing;
+mod leases;
+mod operating;
+mod reading;
+mod registry;
+mod retention;
+mod sweeping;
+mod unique;
+mod waiting;
+
+macro_rules! suite {
+    ($($area:ident { $($test:ident),* $(,)? })*) => {
+        mod redis {
+            $(mod $area { $(
+                #[tokio::test]
+                async fn $test() { crate::$area::$test(crate::bench::redis().await).await; }
+            )* })*
+        }
+        mod sqlite {
+            $(mod $area { $(
+                #[tokio::test]
+                async fn $test() { crate::$area::$test(crate::bench::sqlite().await).await; }
+            )* })*
+        }
+    };
+}
+
+suite! {
+    enqueueing {
+        a_job_is_stored_byte_for_byte,
+        an_id_is_made_when_none_is_given,
+        the_same_id_twice_is_one_job,
+        the_same_id_with_other_content_is_refused_with_the_field,
+        a_bad_job_does_not_hinder_the_others,
+        a_batch_over_the_limit_is_refused_whole,
+        ten_thousand_jobs_go_in_with_one_call,
+        one_call_may_fill_several_queues,
+        a_delay_makes_it_scheduled_and_a_past_instant_means_now,
+    }
+    unique {
+        the_holder_is_returned,
+        a_second_job_is_rejected_with_the_holder,
+        a_waiting_holder_takes_the_new_content,
+        a_running_holder_is_followed_by_the_new_job,
+        the_key_is_free_after_the_end,
+        the_key_outlives_the_end_when_held_for_its_time,
+        row_22_a_key_never_outlives_its_time,
+        row_22_a_held_key_is_renewed_with_the_lease,
+        every_final_state_frees_the_key,
+        a_job_that_lost_its_key_does_not_free_the_new_owners,
+    }
+    claiming {
+        the_line_is_ordered_by_priority_then_age,
+        a_claim_is_bounded,
+        nobody_claims_a_job_twice,
+        tokens_grow_with_every_claim,
+        the_answer_says_when_to_come_back,
+        an_expired_job_is_never_claimed,
+        a_paused_queue_gives_nothing_until_it_is_resumed,
+        a_pause_ends_by_itself,
+    }
+    finishing {
+        a_completed_job_keeps_its_result,
+        a_failed_attempt_waits_and_comes_back,
+        a_snoozed_job_spends_no_attempt,
+        a_released_job_returns_to_its_old_place,
+        a_discarded_job_keeps_its_reason_and_error,
+        a_cancelled_attempt_ends_cancelled,
+        one_bad_item_does_not_hinder_the_others,
+        row_07_an_old_attempt_cannot_finish,
+        finishing_twice_is_refused_the_second_time,
+        a_released_note_is_shown,
+    }
+    leases {
+        row_04_a_job_may_run_for_days_while_its_lease_is_renewed,
+        row_05_after_the_lease_every_write_of_the_old_run_is_refused,
+        row_08_a_job_that_kills_its_workers_is_discarded_at_the_cap,
+        a_lost_job_returns_to_its_old_place_without_spending_an_attempt,
+        a_lost_worker_is_recorded_with_the_job,
+        renew_answers_for_each_lease,
+        a_lost_job_that_was_to_be_cancelled_is_cancelled,
+    }
+    sweeping {
+        due_jobs_become_available_in_order,
+        an_expired_job_is_discarded_and_says_so,
+        row_02_a_promotion_conserves_every_job,
+        row_03_a_crowd_of_due_jobs_is_promoted_in_slices,
+        a_sweep_tells_what_is_next,
+    }
+    operating {
+        a_waiting_job_is_cancelled_at_once,
+        a_running_job_is_asked_to_stop,
+        an_ended_job_is_run_afresh,
+        a_scheduled_job_is_run_now,
+        a_running_job_is_not_retried_nor_deleted,
+        a_deleted_job_leaves_nothing,
+        an_edit_changes_what_runs_next,
+        an_edited_priority_moves_the_job,
+        what_is_not_there_is_not_found,
+        an_operator_discards_a_waiting_job,
+    }
+    bulk {
+        row_21_a_purge_goes_in_bounded_slices,
+        a_bulk_retry_revives_the_dead,
+        a_bulk_action_passes_over_what_it_may_not_touch,
+    }
+    reading {
+        a_job_is_found_without_its_queue,
+        pages_cover_a_state_once,
+        counts_and_the_oldest_age,
+        progress_and_logs_are_kept_and_bounded,
+        an_unknown_queue_is_empty,
+        queues_are_listed_by_name,
+    }
+    events {
+        every_change_tells_its_story,
+        reading_resumes_after_the_cursor,
+        dropped_events_are_a_gap,
+    }
+    retention {
+        ended_jobs_go_by_age,
+        ended_jobs_go_by_count_oldest_first,
+    }
+    registry {
+        a_worker_is_listed_while_it_is_heard_of,
+        a_message_reaches_its_worker_once,
+        row_12_leadership_changes_hands_with_a_new_term,
+    }
+    waiting {
+        a_new_job_wakes_a_waiting_worker,
+        a_waiting_worker_hears_a_cancel,
+        waiting_ends_when_the_time_is_over,
+    }
+}

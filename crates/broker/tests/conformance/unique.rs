@@ -1,0 +1,139 @@
+//! Unique keys. Row 22 of the thirty failures: a lock that leaks, or is freed too early.
+
+use std::time::Duration;
+
+use lovage_broker::{EnqueueOutcome, Refused};
+use lovage_core::{DiscardReason, Hold, NewJob, OnConflict, State, Transition, Unique};
+
+use crate::bench::{Bench, LEASE, failure, held, seconds};
+
+fn unique(bench: &Bench, n: u64, on_conflict: OnConflict) -> NewJob {
+    let mut job = bench.job(n);
+    job.unique = Some(Unique { ttl_ms: 60_000, on_conflict, ..Unique::key("report:2026-11") });
+    job
+}
+
+pub async fn the_holder_is_returned(bench: Bench) {
+    let holder = bench.add(unique(&bench, 1, OnConflict::Return)).await;
+    assert_eq!(bench.enqueue(unique(&bench, 2, OnConflict::Return)).await, EnqueueOutcome::Existing(holder.clone()));
+    let mut elsewhere = unique(&bench, 3, OnConflict::Return);
+    elsewhere.unique = Some(Unique::key("report:2026-12"));
+    assert!(matches!(bench.enqueue(elsewhere).await, EnqueueOutcome::Enqueued(_)));
+    assert_eq!(bench.claim(10).await.len(), 2);
+}
+
+pub async fn a_second_job_is_rejected_with_the_holder(bench: Bench) {
+    let holder = bench.add(unique(&bench, 1, OnConflict::Return)).await;
+    let outcome = bench.enqueue(unique(&bench, 2, OnConflict::Reject)).await;
+    assert_eq!(outcome, EnqueueOutcome::Refused(Refused::UniqueTaken { holder }));
+}
+
+pub async fn a_waiting_holder_takes_the_new_content(bench: Bench) {
+    let holder = bench.add(unique(&bench, 1, OnConflict::Replace)).await;
+    let second = bench.add(bench.job(9)).await;
+    let outcome = bench.enqueue(unique(&bench, 2, OnConflict::Replace)).await;
+    assert_eq!(outcome, EnqueueOutcome::Replaced(holder.clone()));
+    let claimed = bench.claim(10).await;
+    assert_eq!([&claimed[0].id, &claimed[1].id], [&holder, &second], "it keeps its place");
+    assert!(claimed[0].spec.contains(r#"{"n":2}"#), "{}", claimed[0].spec);
+}
+
+pub async fn a_running_holder_is_followed_by_the_new_job(bench: Bench) {
+    let first = bench.add(unique(&bench, 1, OnConflict::Replace)).await;
+    let running = bench.claim_one().await;
+    let EnqueueOutcome::Enqueued(second) = bench.enqueue(unique(&bench, 2, OnConflict::Replace)).await else {
+        panic!("the change must not be lost");
+    };
+    assert_ne!(first, second);
+    // The key is the second job's now: a third one replaces that, and the end of the first does not free it.
+    assert_eq!(bench.complete(&running).await, lovage_broker::LeaseStatus::Held);
+    let third = bench.enqueue(unique(&bench, 3, OnConflict::Replace)).await;
+    assert_eq!(third, EnqueueOutcome::Replaced(second));
+}
+
+pub async fn the_key_is_free_after_the_end(bench: Bench) {
+    bench.add(unique(&bench, 1, OnConflict::Reject)).await;
+    let job = bench.claim_one().await;
+    bench.finish(&job, crate::bench::retry_in(seconds(5))).await;
+    assert!(bench.enqueue(unique(&bench, 2, OnConflict::Reject)).await.id().is_none(), "a retry is not the end");
+    bench.clock.advance(seconds(5));
+    let job = bench.claim_one().await;
+    bench.complete(&job).await;
+    assert!(bench.enqueue(unique(&bench, 3, OnConflict::Reject)).await.id().is_some());
+}
+
+pub async fn the_key_outlives_the_end_when_held_for_its_time(bench: Bench) {
+    let held_for_time = |n| {
+        let mut job = unique(&bench, n, OnConflict::Return);
+        job.unique.as_mut().unwrap().hold = Hold::Ttl;
+        job
+    };
+    let first = bench.add(held_for_time(1)).await;
+    let job = bench.claim_one().await;
+    bench.complete(&job).await;
+    bench.clock.advance(seconds(59));
+    assert_eq!(bench.enqueue(held_for_time(2)).await, EnqueueOutcome::Existing(first));
+    bench.clock.advance(seconds(2));
+    assert!(matches!(bench.enqueue(held_for_time(3)).await, EnqueueOutcome::Enqueued(_)));
+}
+
+pub async fn row_22_a_key_never_outlives_its_time(bench: Bench) {
+    let first = bench.add(unique(&bench, 1, OnConflict::Reject)).await;
+    bench.clock.advance(seconds(61));
+    let second = bench.add(unique(&bench, 2, OnConflict::Reject)).await;
+    assert_ne!(first, second);
+    assert!(bench.enqueue(unique(&bench, 3, OnConflict::Reject)).await.id().is_none(), "one owner at a time");
+}
+
+pub async fn row_22_a_held_key_is_renewed_with_the_lease(bench: Bench) {
+    bench.add(unique(&bench, 1, OnConflict::Reject)).await;
+    let job = bench.claim_one().await;
+    for _ in 0..10 {
+        bench.clock.advance(seconds(20));
+        bench.broker.renew(&bench.queue, &[held(&job)], LEASE).await.unwrap();
+    }
+    assert!(bench.enqueue(unique(&bench, 2, OnConflict::Reject)).await.id().is_none(), "200 s on a lock of 60 s");
+}
+
+pub async fn every_final_state_frees_the_key(bench: Bench) {
+    let free = async |n: u64| bench.enqueue(unique(&bench, n, OnConflict::Reject)).await.id().cloned();
+    // Discarded by the handler.
+    free(1).await.expect("the first one");
+    let job = bench.claim_one().await;
+    bench.finish(&job, Transition::Discard { reason: DiscardReason::Rejected, error: failure("no") }).await;
+    // Cancelled while it waits.
+    let id = free(2).await.expect("free after a discard");
+    bench.broker.cancel(&bench.queue, &id).await.unwrap();
+    // Discarded by an operator.
+    let id = free(3).await.expect("free after a cancel");
+    bench.broker.discard(&bench.queue, &id).await.unwrap();
+    // Deleted.
+    let id = free(4).await.expect("free after an operator's discard");
+    bench.broker.delete(&bench.queue, &id).await.unwrap();
+    // Expired.
+    let mut job = unique(&bench, 5, OnConflict::Reject);
+    job.delay_ms = Some(1_000);
+    job.expires_at = Some(lovage_core::Clock::now(&*bench.clock).plus(Duration::from_millis(2_000)));
+    let id = bench.add(job).await;
+    bench.clock.advance(seconds(3));
+    bench.broker.sweep(&bench.queue).await.unwrap();
+    assert_eq!(bench.state(&id).await, State::Discarded);
+    // Lost at the cap. The lock lives 60 s and the leases 3 x 30 s, so give it more time.
+    let mut job = unique(&bench, 6, OnConflict::Reject);
+    job.unique.as_mut().unwrap().ttl_ms = 600_000;
+    let id = bench.add(job).await;
+    for _ in 0..3 {
+        bench.claim_one().await;
+        bench.lose_workers().await;
+    }
+    assert_eq!(bench.view(&id).await.reason, Some(DiscardReason::WorkerLost));
+    free(7).await.expect("free after the last loss");
+}
+
+pub async fn a_job_that_lost_its_key_does_not_free_the_new_owners(bench: Bench) {
+    let old = bench.add(unique(&bench, 1, OnConflict::Reject)).await;
+    bench.clock.advance(seconds(61));
+    bench.add(unique(&bench, 2, OnConflict::Reject)).await;
+    bench.broker.cancel(&bench.queue, &old).await.unwrap();
+    assert!(bench.enqueue(unique(&bench, 3, OnConflict::Reject)).await.id().is_none());
+}

@@ -1,0 +1,120 @@
+//! What the random test may do.
+
+use lovage_core::{Hold, OnConflict, Priority};
+use proptest::prelude::*;
+
+/// Ids are drawn from few, so that they meet again.
+pub const IDS: usize = 10;
+
+/// One step.
+#[derive(Debug, Clone)]
+pub enum Command {
+    Enqueue(Enqueue),
+    Claim(usize),
+    /// Ends the n-th lease ever given (modulo their number), also if it is long over.
+    Finish(usize, End),
+    Renew(usize),
+    Advance(u64),
+    Sweep,
+    Operate(Operation, usize),
+    EditPriority(usize, u8),
+    Pause(Option<u64>),
+    Resume,
+}
+
+#[derive(Debug, Clone)]
+pub struct Enqueue {
+    pub id: usize,
+    pub args: u8,
+    pub delay_ms: u64,
+    pub priority: u8,
+    pub expires_in_ms: Option<u64>,
+    pub unique: Option<(u8, OnConflict, Hold)>,
+}
+
+impl Enqueue {
+    pub fn plain(id: usize) -> Self {
+        Self { id, args: 0, delay_ms: 0, priority: 5, expires_in_ms: None, unique: None }
+    }
+
+    pub fn priority(&self) -> Priority {
+        Priority::try_from(i64::from(self.priority)).expect("a valid level")
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum End {
+    Complete,
+    Retry(u64),
+    Release(u64),
+    Discard,
+    Cancel,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Operation {
+    Cancel,
+    Retry,
+    Discard,
+    Delete,
+}
+
+/// Times are drawn from few, too: ties and exact deadlines are where things break.
+fn moment() -> impl Strategy<Value = u64> {
+    prop::sample::select(vec![1, 100, 500, 1_000, 29_999, 30_000, 30_001])
+}
+
+fn enqueue() -> impl Strategy<Value = Enqueue> {
+    let conflict = prop::sample::select(vec![OnConflict::Return, OnConflict::Reject, OnConflict::Replace]);
+    let hold = prop::sample::select(vec![Hold::Finished, Hold::Ttl]);
+    (
+        0..IDS,
+        0..2u8,
+        prop_oneof![3 => Just(0), 1 => moment()],
+        prop::sample::select(vec![5u8, 5, 0, 9]),
+        prop::option::weighted(0.2, moment()),
+        prop::option::weighted(0.4, (0..2u8, conflict, hold)),
+    )
+        .prop_map(|(id, args, delay_ms, priority, expires_in_ms, unique)| Enqueue {
+            id,
+            args,
+            delay_ms,
+            priority,
+            expires_in_ms,
+            unique,
+        })
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        Just(End::Complete),
+        moment().prop_map(End::Retry),
+        Just(End::Retry(0)),
+        Just(End::Release(0)),
+        moment().prop_map(End::Release),
+        Just(End::Discard),
+        Just(End::Cancel),
+    ]
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let operation =
+        prop::sample::select(vec![Operation::Cancel, Operation::Retry, Operation::Discard, Operation::Delete]);
+    prop_oneof![
+        6 => enqueue().prop_map(Command::Enqueue),
+        5 => (1..4usize).prop_map(Command::Claim),
+        5 => (0..64usize, end()).prop_map(|(lease, end)| Command::Finish(lease, end)),
+        2 => (0..64usize).prop_map(Command::Renew),
+        4 => moment().prop_map(Command::Advance),
+        2 => Just(Command::Sweep),
+        4 => (operation, 0..IDS).prop_map(|(operation, id)| Command::Operate(operation, id)),
+        1 => (0..IDS, prop::sample::select(vec![0u8, 5, 9])).prop_map(|(id, level)| Command::EditPriority(id, level)),
+        1 => prop::option::of(moment()).prop_map(Command::Pause),
+        1 => Just(Command::Resume),
+    ]
+}
+
+/// Sequences of up to `most` steps.
+pub fn commands(most: usize) -> impl Strategy<Value = Vec<Command>> {
+    prop::collection::vec(command(), 1..most)
+}
