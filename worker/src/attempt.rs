@@ -2,7 +2,7 @@
 //! executor, the keeper, the finisher and the handler's context; everything in it is safe to touch from any thread.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lovage_broker::{HeldLease, NewLogLine};
@@ -10,6 +10,8 @@ use lovage_core::limits::MAX_LOG_LINES;
 use lovage_core::{JobId, Progress, QueueName, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::verdict::Terms;
 
 /// Why an attempt was asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,12 +42,17 @@ pub(crate) struct Attempt {
     cause: AtomicU8,
     /// Whether its end has been decided; whoever sets it decides.
     settled: AtomicBool,
+    /// Whether its lease is not renewed any more because it does not end.
+    abandoned: AtomicBool,
     claimed_at: Instant,
     /// Hard timeout in milliseconds after the claim; all ones for none yet.
     deadline_ms: AtomicU64,
     /// The latest renewal in milliseconds after the claim.
     renewed_ms: AtomicU64,
-    pub told: Mutex<Told>,
+    begun: OnceLock<(Terms, Instant)>,
+    told: Mutex<Told>,
+    /// Held by whoever writes what was told, so that writes keep their order.
+    pub writing: tokio::sync::Mutex<()>,
 }
 
 /// What the handler told and nobody has written yet.
@@ -70,10 +77,13 @@ impl Attempt {
             soft_timeout: CancellationToken::new(),
             cause: AtomicU8::new(0),
             settled: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             claimed_at: Instant::now(),
             deadline_ms: AtomicU64::new(u64::MAX),
             renewed_ms: AtomicU64::new(0),
+            begun: OnceLock::new(),
             told: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -104,10 +114,27 @@ impl Attempt {
         self.settled.load(Ordering::Acquire)
     }
 
-    /// Says when the hard timeout is over.
-    pub fn set_deadline(&self, deadline: Instant) {
+    /// Notes that its lease is not renewed any more. Answers whether that is news.
+    pub fn abandon(&self) -> bool {
+        !self.abandoned.swap(true, Ordering::AcqRel)
+    }
+
+    /// The handler is about to run under these terms, until `deadline` at the most.
+    pub fn begin(&self, terms: Terms, now: Instant, deadline: Instant) {
+        // An attempt begins once; the first terms stand.
+        let _ = self.begun.set((terms, now));
         let after = deadline.saturating_duration_since(self.claimed_at).as_millis() as u64;
         self.deadline_ms.store(after, Ordering::Release);
+    }
+
+    /// The terms under which it runs, once they are known.
+    pub fn terms(&self) -> Option<&Terms> {
+        self.begun.get().map(|(terms, _)| terms)
+    }
+
+    /// How long it has been running.
+    pub fn ran(&self) -> Duration {
+        self.begun.get().map_or(Duration::ZERO, |(_, began)| began.elapsed())
     }
 
     /// How long ago the hard timeout ended, if it did.
@@ -131,6 +158,12 @@ impl Attempt {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether something is told and not written.
+    pub fn has_told(&self) -> bool {
+        let told = self.told();
+        told.progress.is_some() || !told.lines.is_empty()
+    }
+
     /// Keeps the latest progress. Answers whether a write has to be planned.
     pub fn tell_progress(&self, progress: Progress) -> bool {
         let mut told = self.told();
@@ -152,7 +185,7 @@ impl Attempt {
 
 #[cfg(test)]
 mod tests {
-    use lovage_core::LogLevel;
+    use lovage_core::{LogLevel, RetryPolicy};
 
     use super::*;
 
@@ -191,17 +224,18 @@ mod tests {
         assert_eq!(told.lines.last().unwrap().text, "9999");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_deadline_counts_from_when_it_was_set() {
+    #[test]
+    fn the_deadline_counts_from_when_it_was_set() {
         let attempt = attempt();
-        assert_eq!(attempt.overdue(Instant::now()), None, "no deadline yet");
-        attempt.set_deadline(Instant::now() + Duration::from_secs(3));
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(attempt.overdue(Instant::now()), None);
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(attempt.overdue(Instant::now()), Some(Duration::from_secs(1)));
-        assert_eq!(attempt.since_renewal(Instant::now()), Duration::from_secs(4));
-        attempt.set_renewed(Instant::now());
-        assert_eq!(attempt.since_renewal(Instant::now()), Duration::ZERO);
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        assert_eq!(attempt.overdue(after(100)), None, "no deadline yet");
+        attempt.begin(Terms { policy: RetryPolicy::default(), timeout: Duration::from_secs(3) }, began, after(3));
+        assert_eq!(attempt.overdue(after(2)), None);
+        let over = attempt.overdue(after(4)).unwrap();
+        assert!(over >= Duration::from_secs(1) && over < Duration::from_secs(2), "{over:?}");
+        assert!(attempt.since_renewal(after(4)) >= Duration::from_secs(4));
+        attempt.set_renewed(after(4));
+        assert!(attempt.since_renewal(after(4)) < Duration::from_secs(1));
     }
 }

@@ -6,14 +6,29 @@
 //! `verdict` (what the end means) -> `finisher` (write it). Beside it `keeper` renews the leases on a thread of its
 //! own, `reporter` writes progress and log lines, `sweeper` does what time does to queues, `stop` ends it all.
 
+mod apalis_adapter;
 mod attempt;
 mod config;
 mod context;
+mod engine;
 mod error;
 mod event;
+mod executor;
+mod fetcher;
+mod finisher;
 mod handler;
+mod keeper;
+mod leases;
+mod line;
+mod outage;
 mod registry;
+mod reporter;
+mod shares;
+mod stop;
+mod sweeper;
 pub mod testing;
+mod verdict;
+mod waiting;
 mod worker;
 
 pub use attempt::Cause;

@@ -1,0 +1,138 @@
+//! Writes the ends of attempts: takes all that came while the call before ran, and keeps at it through an outage.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use lovage_broker::{BrokerError, Finish, LeaseStatus};
+use lovage_core::Transition;
+use lovage_core::limits::MAX_CLAIM;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Ending, Engine};
+use crate::event::WorkerEvent;
+use crate::outage::Outage;
+
+/// Runs until `close` is cancelled and everything that was sent before is written.
+///
+/// An end that cannot be written is tried again for as long as the worker lives, also beyond its lease: the token
+/// decides in the broker whether it still counts, and nobody else can know. The fetcher claims nothing more while too
+/// many wait.
+pub(crate) async fn finish(engine: Arc<Engine>, mut endings: UnboundedReceiver<Ending>, close: CancellationToken) {
+    let mut batch = Vec::new();
+    let mut outage = Outage::new("write the outcomes of jobs");
+    loop {
+        tokio::select! {
+            biased;
+            taken = endings.recv_many(&mut batch, MAX_CLAIM) => if taken == 0 { return },
+            () = close.cancelled(), if !endings.is_closed() => endings.close(),
+        }
+        while !batch.is_empty() {
+            batch = match write(&engine, batch).await {
+                Ok(()) => {
+                    outage.answered();
+                    Vec::new()
+                }
+                Err((rest, error)) => {
+                    let pause = outage.failed(&error, &*engine.entropy);
+                    tokio::time::sleep(pause).await;
+                    rest
+                }
+            };
+        }
+    }
+}
+
+type Unwritten = (Vec<Ending>, BrokerError);
+
+/// Writes a batch, one call per queue, all at once. Answers what has to be tried again.
+async fn write(engine: &Engine, batch: Vec<Ending>) -> Result<(), Unwritten> {
+    let mut lines: BTreeMap<usize, Vec<Ending>> = BTreeMap::new();
+    for ending in batch {
+        lines.entry(ending.attempt.line).or_default().push(ending);
+    }
+    let calls = lines.into_values().map(|endings| write_line(engine, endings));
+    let mut unwritten: Option<Unwritten> = None;
+    for result in join_all(calls).await {
+        if let Err((rest, error)) = result {
+            match &mut unwritten {
+                None => unwritten = Some((rest, error)),
+                Some((all, _)) => all.extend(rest),
+            }
+        }
+    }
+    unwritten.map_or(Ok(()), Err)
+}
+
+async fn write_line(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritten> {
+    // The last progress and log lines first: after its end a job takes none.
+    for ending in &endings {
+        if ending.attempt.has_told()
+            && let Err(error) = engine.reporter.write(&ending.attempt).await
+            && error.is_transient()
+        {
+            return Err((endings, error));
+        }
+    }
+    let Some(queue) = endings.first().map(|ending| ending.attempt.queue.clone()) else { return Ok(()) };
+    let items = endings.iter().map(item).collect();
+    match engine.broker.finish(&queue, &engine.config.id, items).await {
+        Ok(statuses) => {
+            conclude(engine, &endings, &statuses);
+            Ok(())
+        }
+        Err(error) if error.is_transient() => Err((endings, error)),
+        Err(error) if endings.len() == 1 => {
+            give_up(engine, &endings, &error);
+            Ok(())
+        }
+        // Something about one of them: each on its own, so that it harms no other.
+        Err(_) => one_by_one(engine, endings).await,
+    }
+}
+
+async fn one_by_one(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritten> {
+    let mut endings = endings.into_iter();
+    while let Some(ending) = endings.next() {
+        match engine.broker.finish(&ending.attempt.queue, &engine.config.id, vec![item(&ending)]).await {
+            Ok(statuses) => conclude(engine, &[ending], &statuses),
+            Err(error) if error.is_transient() => {
+                let rest = std::iter::once(ending).chain(endings).collect();
+                return Err((rest, error));
+            }
+            Err(error) => give_up(engine, &[ending], &error),
+        }
+    }
+    Ok(())
+}
+
+fn item(ending: &Ending) -> Finish {
+    Finish { lease: ending.attempt.lease.clone(), transition: ending.transition.clone() }
+}
+
+fn conclude(engine: &Engine, endings: &[Ending], statuses: &[LeaseStatus]) {
+    let written = |status: &LeaseStatus| *status != LeaseStatus::Lost;
+    let pairs = || endings.iter().zip(statuses);
+    engine.leases.remove(pairs().filter(|(_, status)| written(status)).map(|(ending, _)| &ending.attempt));
+    for (ending, status) in pairs() {
+        if written(status) {
+            engine.counts.ended(&ending.transition);
+            if let Transition::Retry { delay, .. } | Transition::Release { delay, .. } = &ending.transition {
+                engine.coming_back.note(ending.attempt.line, *delay);
+            }
+            let change = || ending.transition.change();
+            engine.tell(|| WorkerEvent::Finished { id: ending.attempt.id().clone(), change: change() });
+        } else {
+            engine.forget(&ending.attempt);
+        }
+    }
+}
+
+fn give_up(engine: &Engine, endings: &[Ending], error: &BrokerError) {
+    for ending in endings {
+        let (id, queue) = (ending.attempt.id(), &ending.attempt.queue);
+        tracing::error!(job_id = %id, %queue, error.message = %error, "the end of the job cannot be written");
+        engine.forget(&ending.attempt);
+    }
+}

@@ -1,0 +1,241 @@
+//! Keeps the leases, on a thread, a runtime and a broker connection of its own: however busy the handlers keep the
+//! worker's threads, their leases are renewed. It also enforces the hard timeout, hears messages and shows a sign of
+//! life.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use lovage_broker::{Broker, BrokerError, Connect, HeldLease, LeaseStatus, Wake};
+use lovage_core::limits::MAX_CLAIM;
+use lovage_core::{WorkerState, WorkerView};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::attempt::{Attempt, Cause};
+use crate::engine::Engine;
+use crate::error::WorkerError;
+use crate::event::WorkerEvent;
+use crate::outage::Outage;
+
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+/// How often deadlines are looked at; the executor is exact, this is for handlers that do not let it run.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+const LISTEN_FOR: Duration = Duration::from_secs(10);
+
+/// A running keeper. Ends when dropped.
+pub(crate) struct Keeper {
+    _stop: DropGuard,
+    /// Resolves when the thread has ended.
+    pub ended: oneshot::Receiver<()>,
+}
+
+impl Keeper {
+    /// Starts the thread, opens its connection and registers the worker.
+    pub async fn start(engine: &Arc<Engine>, connect: Connect) -> Result<Self, WorkerError> {
+        let stop = CancellationToken::new();
+        let (ended_tx, ended) = oneshot::channel();
+        let (ready_tx, ready) = oneshot::channel();
+        let thread = {
+            let (engine, stop) = (Arc::clone(engine), stop.clone());
+            move || {
+                // Dropped with the thread, also when it panics.
+                let _ended = ended_tx;
+                live(&engine, &connect, &stop, ready_tx);
+            }
+        };
+        let spawned = std::thread::Builder::new().name("lovage-keeper".to_owned()).spawn(thread);
+        spawned.map_err(|error| broken(error.to_string()))?;
+        ready.await.map_err(|_| broken("its thread ended at once".to_owned()))??;
+        Ok(Self { _stop: stop.drop_guard(), ended })
+    }
+}
+
+fn broken(problem: String) -> WorkerError {
+    WorkerError::Broken { part: "lease keeper", problem }
+}
+
+fn live(
+    engine: &Arc<Engine>,
+    connect: &Connect,
+    stop: &CancellationToken,
+    ready: oneshot::Sender<Result<(), WorkerError>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = ready.send(Err(broken(error.to_string())));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let broker = match open(engine, connect).await {
+            Ok(broker) => broker,
+            Err(error) => {
+                let _ = ready.send(Err(error.into()));
+                return;
+            }
+        };
+        let _ = ready.send(Ok(()));
+        tokio::select! {
+            () = stop.cancelled() => {}
+            // None of them ends; a slow call of one does not hold up the others.
+            _ = async { tokio::join!(renew(engine, &broker), enforce(engine), beat(engine, &broker), listen(engine, &broker)) } => {}
+        }
+    });
+}
+
+async fn open(engine: &Engine, connect: &Connect) -> Result<Arc<dyn Broker>, BrokerError> {
+    let broker = connect().await?;
+    // Messages only reach workers that are registered.
+    broker.heartbeat(&view(engine)).await?;
+    Ok(broker)
+}
+
+// ------------------------------------------------------------------------------------------------ renewing
+
+async fn renew(engine: &Arc<Engine>, broker: &Arc<dyn Broker>) {
+    let mut outage = Outage::new("renew leases");
+    loop {
+        let pause = match renew_all(engine, broker).await {
+            Ok(()) => {
+                outage.answered();
+                engine.config.renew_every
+            }
+            Err(error) => outage.failed(&error, &*engine.entropy).min(engine.config.renew_every),
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// One call per queue and thousand leases, all at once.
+async fn renew_all(engine: &Arc<Engine>, broker: &Arc<dyn Broker>) -> Result<(), BrokerError> {
+    let mut lines: BTreeMap<usize, Vec<Arc<Attempt>>> = BTreeMap::new();
+    let now = Instant::now();
+    let mine = engine.leases.all();
+    let kept = mine.into_iter().filter(|attempt| !given_up(engine, attempt, now));
+    kept.for_each(|attempt| lines.entry(attempt.line).or_default().push(attempt));
+    let batches = lines.values().flat_map(|attempts| attempts.chunks(MAX_CLAIM));
+    let renewed = join_all(batches.map(|attempts| renew_batch(engine, broker, attempts))).await;
+    let renewed: usize = renewed.into_iter().sum::<Result<usize, _>>()?;
+    engine.tell(|| WorkerEvent::Renewed { leases: renewed });
+    Ok(())
+}
+
+async fn renew_batch(
+    engine: &Arc<Engine>,
+    broker: &Arc<dyn Broker>,
+    attempts: &[Arc<Attempt>],
+) -> Result<usize, BrokerError> {
+    let Some(queue) = attempts.first().map(|attempt| &attempt.queue) else { return Ok(0) };
+    let leases: Vec<HeldLease> = attempts.iter().map(|attempt| attempt.lease.clone()).collect();
+    let asked = Instant::now();
+    let call = broker.renew(queue, &leases, engine.config.lease);
+    // A call that hangs longer than the time between two is as good as none.
+    let statuses = tokio::time::timeout(engine.config.renew_every, call)
+        .await
+        .map_err(|_| BrokerError::Unavailable("no answer to a renewal in time".to_owned()))??;
+    for (attempt, status) in attempts.iter().zip(statuses) {
+        match status {
+            LeaseStatus::Held => attempt.set_renewed(asked),
+            LeaseStatus::CancelRequested => {
+                attempt.set_renewed(asked);
+                engine.stop(attempt, Cause::Cancel);
+            }
+            // One whose end is on its way or written has no lease any more, and the finisher knows better.
+            LeaseStatus::Lost if attempt.is_settled() => {}
+            LeaseStatus::Lost => engine.lose(attempt),
+        }
+    }
+    Ok(attempts.len())
+}
+
+// ------------------------------------------------------------------------------------------------ deadlines
+
+/// Whether the attempt has outstayed its hard timeout for so long that its lease is not renewed any more. One whose
+/// end is on its way to the broker has not.
+fn given_up(engine: &Engine, attempt: &Attempt, now: Instant) -> bool {
+    !attempt.is_settled() && attempt.overdue(now).is_some_and(|over| over > engine.config.cancel_grace)
+}
+
+async fn enforce(engine: &Engine) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY.min(engine.config.renew_every)).await;
+        let now = Instant::now();
+        for attempt in engine.leases.all() {
+            if attempt.is_settled() || attempt.overdue(now).is_none() {
+                continue;
+            }
+            engine.stop(&attempt, Cause::TimedOut);
+            if given_up(engine, &attempt, now) && attempt.abandon() {
+                tracing::error!(
+                    job_id = %attempt.id(), queue = %attempt.queue, attempt = attempt.number,
+                    "the handler does not yield: its lease is given up, and its slot is lost until it returns; \
+                     work that blocks belongs into JobContext::blocking"
+                );
+            }
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ messages
+
+async fn beat(engine: &Engine, broker: &Arc<dyn Broker>) {
+    let mut shown = WorkerState::Running;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
+            // A change of state is shown at once.
+            () = engine.quiet.cancelled(), if shown == WorkerState::Running => {}
+            () = engine.drain.cancelled(), if shown != WorkerState::Stopping => {}
+        }
+        let view = view(engine);
+        shown = view.state;
+        if let Err(error) = broker.heartbeat(&view).await {
+            tracing::debug!(error.message = %error, "no heartbeat");
+        }
+    }
+}
+
+fn state(engine: &Engine) -> WorkerState {
+    if engine.drain.is_cancelled() {
+        WorkerState::Stopping
+    } else if engine.quiet.is_cancelled() {
+        WorkerState::Quiet
+    } else {
+        WorkerState::Running
+    }
+}
+
+fn view(engine: &Engine) -> WorkerView {
+    let config = &engine.config;
+    WorkerView {
+        id: config.id.clone(),
+        host: config.host.clone(),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        queues: config.queues.iter().cloned().collect(),
+        slots: config.slots as u32,
+        busy: engine.busy() as u32,
+        state: state(engine),
+        started_at: engine.started_at,
+        seen_at: engine.started_at,
+    }
+}
+
+async fn listen(engine: &Engine, broker: &Arc<dyn Broker>) {
+    let mut outage = Outage::new("hear messages to this worker");
+    loop {
+        match broker.wait(&[], &engine.config.id, LISTEN_FOR).await {
+            Ok(wake) => {
+                outage.answered();
+                if let Wake::Control(control) = wake {
+                    engine.obey(&control);
+                }
+            }
+            Err(error) => tokio::time::sleep(outage.failed(&error, &*engine.entropy)).await,
+        }
+    }
+}
