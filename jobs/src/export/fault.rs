@@ -27,6 +27,8 @@ pub(super) fn artifact(error: ArtifactError) -> JobError {
 pub(super) fn database(source: &str, error: &Error) -> JobError {
     let Error::Database(inner) = error else {
         let problem = match error {
+            // The driver reads on after the server's last words and reports the end of the stream instead of them.
+            Error::Io(error) if is_cut(error.kind()) => format!("closed the connection: {error}"),
             Error::Io(error) => format!("cannot be reached: {error}"),
             Error::Tls(error) => format!("cannot be reached over TLS: {error}"),
             other => format!("broke off: {other}"),
@@ -41,6 +43,12 @@ pub(super) fn database(source: &str, error: &Error) -> JobError {
         return sqlite(source, error);
     }
     JobError::Retry(anyhow!("source {source}: {inner}"))
+}
+
+/// Whether a connection that stood was cut.
+fn is_cut(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind as K;
+    matches!(kind, K::UnexpectedEof | K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe)
 }
 
 /// The server's own words: message, detail, hint, place and code.

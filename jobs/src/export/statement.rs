@@ -202,7 +202,7 @@ mod tests {
     fn quoting_follows_the_dialect() {
         for sql in [
             r"select E'a\';' , 1",
-            r"select 1 like'a\' ",
+            r"select 1 like'a\'",
             "select 1 -- a\r + 1",
             "select $$;$$, $a$ ; $$ ; $a$",
             "select a[1], /* /* ; */ ; */ 2",

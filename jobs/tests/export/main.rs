@@ -1,0 +1,7 @@
+//! `export.query` from end to end: a real database, the handler, a real store.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bench;
+mod postgres;
+mod sqlite;
