@@ -20,16 +20,19 @@ pub struct Bench {
 impl Bench {
     /// A bench whose source `default` is at `url`.
     pub fn new(url: &str) -> Self {
-        Self::with_sources(&[("default", url)])
-    }
-
-    pub fn with_sources(urls: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = ArtifactStore::open(&StoreConfig::new(folder.path().to_str().unwrap())).unwrap();
+        Self::build(url, folder, store)
+    }
+
+    /// The same with its files in another store.
+    pub fn with_store(url: &str, store: &StoreConfig) -> Self {
+        Self::build(url, tempfile::tempdir().unwrap(), ArtifactStore::open(store).unwrap())
+    }
+
+    fn build(url: &str, folder: TempDir, store: ArtifactStore) -> Self {
         let mut sources = Sources::new();
-        for (name, url) in urls {
-            sources.add(name, url).unwrap();
-        }
+        sources.add("default", url).unwrap();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let handler = Arc::new(ExportQueryHandler::new(Services { artifacts: store.clone(), sources, clock }));
         Self { folder, store, handler }

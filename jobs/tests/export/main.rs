@@ -4,4 +4,5 @@
 
 mod bench;
 mod postgres;
+mod s3;
 mod sqlite;

@@ -131,11 +131,11 @@ async fn a_lost_connection_half_way_is_tried_again(bench: &Bench) {
 }
 
 async fn a_cancelled_export_stops_the_servers_work(server: &PostgresServer, bench: &Arc<Bench>) {
-    const RUNNING: &str = "select count(*) from pg_stat_activity where state = 'active' and query like 'COPY (%pg_sleep%'";
+    const RUNNING: &str =
+        "select count(*) from pg_stat_activity where state = 'active' and query like 'COPY (%pg_sleep%'";
     let watcher = tokio::sync::Mutex::new(connect(server).await);
-    let running = || async {
-        sqlx::query_scalar::<_, i64>(RUNNING).fetch_one(&mut *watcher.lock().await).await.unwrap()
-    };
+    let running =
+        || async { sqlx::query_scalar::<_, i64>(RUNNING).fetch_one(&mut *watcher.lock().await).await.unwrap() };
     let cancelled = job("cancelled", 1, 1);
     let (handler, context) = (Arc::clone(&bench.handler), cancelled.context());
     let export = tokio::spawn(async move { handler.run(ExportQuery::new("select pg_sleep(600)"), context).await });
