@@ -1,0 +1,8 @@
+//! What happens to jobs when processes die, freeze or are deployed: real `lovage worker` processes on a real Redis,
+//! and a worker that kills itself at named points. Each test names its row of the thirty known failures.
+
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+mod kill_points;
+mod processes;
+mod stage;
