@@ -12,7 +12,7 @@ use crate::output::{Format, Output};
 
 /// Background jobs: queues, workers, and their results as files.
 #[derive(Debug, Parser)]
-#[command(name = "lovage", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "lovage", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 ok, 1 failure, 2 usage, 3 not found, 5 conflict, 6 unavailable, 124 timeout.")]
 pub struct Cli {
     /// Options of every command.

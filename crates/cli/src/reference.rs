@@ -19,6 +19,7 @@ pub fn markdown() -> String {
         describe(&mut page, "lovage", command);
     }
     settings(&mut page);
+    page.push_str(LOGS);
     page
 }
 
@@ -38,6 +39,15 @@ const EXIT_CODES: &str = "
 An error is one sentence on standard error, `error: …`. With `--json` or `--output ndjson` a second line is an object:
 `{\"error\": {\"slug\", \"message\", \"field\"}}`; `slug` is one of invalid, not_found, conflict, unavailable, timeout,
 failed.
+";
+
+const LOGS: &str = "
+## Log lines
+
+Logs go to standard error, results to standard output. With `LOVAGE_LOG_FORMAT=json` each line is one flat object:
+`timestamp` (RFC 3339), `level`, `message`, `target`, `service`, `version`, `host`, `env`; about a job also `job_id`,
+`job_kind`, `queue`, `attempt`, `worker_id`, `tenant`, `request_id`, `traceparent`, `duration_ms`, `outcome`,
+`error.type`, `error.message`. The arguments of jobs are never logged.
 ";
 
 fn visible(command: &Command) -> impl Iterator<Item = &Command> {

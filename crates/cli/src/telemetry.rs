@@ -1,5 +1,4 @@
-//! Logs on standard error: text for people, or one flat JSON object a line with the names that
-//! `docs/reference/cli.md` lists.
+//! Logs on standard error: text for people, or one flat JSON object a line. `reference.rs` lists the names.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -7,6 +6,7 @@ use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -17,19 +17,27 @@ use tracing_subscriber::{EnvFilter, fmt};
 use crate::config::{self, Config};
 use crate::error::{Failure, Outcome};
 
+/// What a role tells. `sqlx` would quote the statements of exports, which are arguments of jobs, and apalis repeats
+/// what the worker says.
+const ROLE: &str = "info,sqlx=error,apalis=warn,apalis_core=warn";
+/// What any other command tells: what is wrong. How its job ended it says itself.
+const COMMAND: &str = "warn,sqlx=error,apalis=warn,apalis_core=warn,lovage_worker::executor=off";
+
 /// Starts logging. A role tells what it does, any other command only what is wrong.
 pub fn start(config: &Config, is_role: bool) -> Outcome {
-    let default = if is_role { "info,sqlx=warn" } else { "warn" };
-    let directives = config.log.as_deref().unwrap_or(default);
+    let directives = config.log.as_deref().unwrap_or(if is_role { ROLE } else { COMMAND });
     let filter = EnvFilter::try_new(directives).map_err(|error| {
         let help = "use a level or a list such as warn,lovage_worker=debug";
         Failure::usage("log", format!("log: {directives:?} cannot be read ({error}); {help}"))
     })?;
-    let registry = tracing_subscriber::registry().with(filter);
+    // Spans are always kept, whatever the level: they carry the job's id to the line that tells of its failure.
+    let filter = filter.or(filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("lovage")));
+    let registry = tracing_subscriber::registry();
     let started = if config.log_json {
-        registry.with(JsonLines::new(config)).try_init()
+        registry.with(JsonLines::new(config).with_filter(filter)).try_init()
     } else {
-        registry.with(fmt::layer().with_writer(io::stderr).with_ansi(colours()).with_target(false)).try_init()
+        let text = fmt::layer().with_writer(io::stderr).with_ansi(colours()).with_target(false);
+        registry.with(text.with_filter(filter)).try_init()
     };
     started.map_err(|error| Failure::Failed(format!("logging does not start: {error}")))
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Context, worker};
+use super::Context;
 use crate::config::Origin;
 use crate::error::Outcome;
 use crate::{lifecycle, rooms};
@@ -21,8 +21,7 @@ pub async fn run(context: Context, _args: &UpArgs) -> Outcome {
     rooms::broker(config).await?;
     let shutdown = lifecycle::listen()?;
     context.output.note(&banner(&context, debug));
-    let summary = rooms::worker(config, rooms::worker_config(config)?, handlers).run(shutdown).await?;
-    worker::ended(&summary);
+    rooms::worker(config, rooms::worker_config(config)?, handlers).run(shutdown).await?;
     Ok(())
 }
 

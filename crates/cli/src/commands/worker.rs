@@ -1,7 +1,6 @@
 //! `lovage worker`: the role that claims and runs jobs until it is told to stop.
 
 use clap::Args;
-use lovage_worker::WorkerSummary;
 use tracing::info;
 
 use super::Context;
@@ -66,23 +65,8 @@ pub async fn run(context: Context, args: WorkerArgs) -> Outcome {
         broker = rooms::broker_name(config), storage = config.storage(), "worker starts"
     );
     let shutdown = lifecycle::listen()?;
-    let summary = rooms::worker(config, settings, handlers).run(shutdown).await?;
-    ended(&summary);
+    rooms::worker(config, settings, handlers).run(shutdown).await?;
     Ok(())
-}
-
-/// Logs what the worker did in its life.
-pub fn ended(summary: &WorkerSummary) {
-    info!(
-        claimed = summary.claimed,
-        completed = summary.completed,
-        failed = summary.failed,
-        discarded = summary.discarded,
-        released = summary.released,
-        cancelled = summary.cancelled,
-        lost = summary.lost,
-        "worker has ended"
-    );
 }
 
 /// A worker's task that did not come back.

@@ -20,7 +20,7 @@ fn a_job_that_cannot_be_is_refused_with_the_name_of_its_field() {
         (&["debug.noop", "--delay", "-5s"], &["delay:", "negative"]),
         (&["debug.noop", "--delay", "soon"], &["delay:", "\"soon\""]),
         (&["debug.noop", "--delay", "30"], &["delay:", "no unit"]),
-        (&["debug.noop", "--delay", "5000w"], &["delay_ms", "100 years"]),
+        (&["debug.noop", "--delay", "5500w"], &["delay_ms", "100 years"]),
         (&["debug.noop", "--run-at", "tomorrow"], &["run_at:", "RFC 3339"]),
         (&["debug.noop", "--run-at", "2030-01-02T00:00:00Z", "--expires-at", "2030-01-01T00:00:00Z"], &["expires_at"]),
         (&["debug.noop", "--priority", "10"], &["priority:", "0 (first) to 9 (last)"]),
@@ -46,7 +46,7 @@ fn a_job_that_cannot_be_is_refused_with_the_name_of_its_field() {
 fn an_unknown_option_or_command_is_told_with_the_nearest_name() {
     let place = Place::new();
     place.run(&["job", "enqueue", "x", "--priorty", "3"]).failed(2, &["--priorty", "--priority"]);
-    place.run(&["jbo", "list"]).failed(2, &["jbo", "job"]);
+    place.run(&["jobs", "list"]).failed(2, &["jobs", "similar"]);
     place.run(&["job", "enqueue", "x", "--on-conflict", "rejct"]).failed(2, &["reject"]);
     place.run(&["job", "list", "--state", "runing"]).failed(2, &["running"]);
     place.run(&["job", "enqueue"]).failed(2, &["KIND"]);

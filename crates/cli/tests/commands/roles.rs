@@ -43,7 +43,7 @@ async fn up_runs_jobs_of_other_processes_and_stops_cleanly() {
     place.run(&["job", "wait", &slow]).failed(1, &["cancelled"]);
     up.signal(Signal::Term);
     let output = stopped(up).await;
-    for part in ["is up", "lovage.db", "artifacts", "draining", "worker has ended"] {
+    for part in ["is up", "lovage.db", "artifacts", "draining", "worker ended"] {
         assert!(output.contains(part), "{part:?} is not in {output}");
     }
     assert_eq!(place.json(&["worker", "list"]), json!([]), "it has signed off");
@@ -131,4 +131,18 @@ async fn the_lines_of_a_job_are_followed_to_its_end() {
     }
     up.signal(Signal::Term);
     stopped(up).await;
+}
+
+#[tokio::test]
+async fn an_interrupted_job_run_cancels_its_job() {
+    let place = Place::new();
+    let args = ["job", "run", "debug.sleep", "--args", r#"{"ms": 600000}"#];
+    let mut process = place.start(&[("LOVAGE_DEBUG_KINDS", "true")], &args);
+    let running = ["job", "list", "--state", "running"];
+    let id =
+        eventually("the job runs", PATIENCE, async || place.json(&running)[0]["id"].as_str().map(str::to_owned)).await;
+    process.signal(Signal::Term);
+    assert_eq!(process.ended(PATIENCE).await.code(), Some(1));
+    assert!(process.output().contains("was interrupted"), "{}", process.output());
+    assert_eq!(place.state(&id), "cancelled", "nobody else would run it");
 }

@@ -46,7 +46,14 @@ pub async fn run(context: &Context, _args: &DemoArgs) -> Outcome {
         ..ExportQuery::new("SELECT * FROM orders ORDER BY id")
     };
     let job = export.into_job(private.queue.clone())?;
-    let work = Work { broker: &broker, settings, handlers, limit: None, cancels: true };
+    let work = Work {
+        broker: &broker,
+        settings,
+        handlers,
+        limit: None,
+        cancels: true,
+        announce: |id| format!("  job      {id}"),
+    };
     let result = work.run(context, job).await;
     private.give_back().await;
     let view = result?;

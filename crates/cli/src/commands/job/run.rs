@@ -64,7 +64,14 @@ pub async fn run(context: &Context, args: RunArgs) -> Outcome {
     if let Some(private) = &private {
         job.queue = private.queue.clone();
     }
-    let work = Work { broker: &broker, settings, handlers, limit, cancels: private.is_some() };
+    let work = Work {
+        broker: &broker,
+        settings,
+        handlers,
+        limit,
+        cancels: private.is_some(),
+        announce: |id| format!("Job {id} runs in this process."),
+    };
     let result = work.run(context, job).await;
     if let Some(private) = private {
         private.give_back().await;
@@ -84,6 +91,8 @@ pub struct Work<'a> {
     pub limit: Option<Instant>,
     /// Whether giving up cancels the job: nobody else would run it.
     pub cancels: bool,
+    /// What people are told once the job is handed in.
+    pub announce: fn(&JobId) -> String,
 }
 
 impl Work<'_> {
@@ -91,7 +100,7 @@ impl Work<'_> {
     pub async fn run(self, context: &Context, job: NewJob) -> Outcome<JobView> {
         let signals = lifecycle::listen()?;
         let handed = enqueue::hand_in(&**self.broker, job).await?;
-        context.output.note(&format!("Job {} runs in this process.", handed.id));
+        context.output.note(&(self.announce)(&handed.id));
         let shutdown = Shutdown::new();
         let settings = WorkerConfig { queues: vec![(handed.queue.clone(), 1)], ..self.settings };
         let running = rooms::worker(context.config(), settings, self.handlers).run(shutdown.clone());
