@@ -36,6 +36,7 @@ impl StoreConfig {
     }
 
     /// A setting by its name, whatever its case; an empty one counts as absent, as it does for the service's tools.
+    #[cfg(any(feature = "s3", test))]
     pub(crate) fn setting(&self, name: &str) -> Option<&str> {
         let found = self.settings.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())

@@ -3,7 +3,6 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-use lovage_core::Invalid;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
@@ -79,7 +78,8 @@ fn left_out(scheme: Scheme, what: &str) -> ArtifactError {
         Scheme::Azure => ("az://", "azure"),
     };
     let help = format!("build with `--features {feature}`, or use a folder");
-    Invalid::new("storage url", format!("{name}{what} needs a service that this build leaves out"), help).into()
+    lovage_core::Invalid::new("storage url", format!("{name}{what} needs a service that this build leaves out"), help)
+        .into()
 }
 
 #[cfg(feature = "cloud")]

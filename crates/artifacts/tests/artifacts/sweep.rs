@@ -72,6 +72,14 @@ async fn row_29_s3_keeps_no_parts_of_aborted_dropped_or_swept_work() {
 }
 
 #[tokio::test]
+async fn a_store_without_anything_in_it_is_swept_too() {
+    let folder = tempfile::tempdir().unwrap();
+    for store in [stores::folder(&folder), stores::memory()] {
+        assert_eq!(sweep(&store, SweepOptions::at(tomorrow())).await, SweepReport::default());
+    }
+}
+
+#[tokio::test]
 async fn a_call_removes_no_more_than_its_limit() {
     let store = stores::memory();
     for token in 0..7 {
