@@ -73,9 +73,9 @@ impl Desk<'_> {
                 enqueued_at: Timestamp::from_millis(row.try_get::<i64, _>(6)? as u64),
                 priority: Priority::try_from(row.try_get::<i64, _>(7)?).unwrap_or_default(),
             };
-            let event = (job.id.clone(), EventKind::Claimed, Some(State::Running), job.attempt);
-            let (id, kind, state, attempt) = event;
-            self.line.record(Some(State::Available), (id, kind, state, attempt, Some(call.worker.clone()), None));
+            let worker = Some(call.worker.clone());
+            let event = (job.id.clone(), EventKind::Claimed, Some(State::Running), job.attempt, worker, None);
+            self.line.record(Some(State::Available), event);
             jobs.push(job);
         }
         // `key` is the position in the array, so tokens follow the order of the line.

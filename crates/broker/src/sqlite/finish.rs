@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use lovage_core::{Change, EventKind, IllegalChange, QueueName, RawJson, State, Transition, WorkerId};
 
+use sqlx::Row as _;
+
 use super::desk::{Batch, Desk};
 use super::fault::Fault;
 use super::row::Row;
@@ -27,29 +29,78 @@ impl Command for EndAttempts {
     async fn run(&self, step: &mut Step<'_>) -> Result<Vec<LeaseStatus>, Fault> {
         let mut statuses = vec![LeaseStatus::Lost; self.items.len()];
         let Some(mut desk) = step.desk(&self.queue).await? else { return Ok(statuses) };
-        let mut held = desk.held(self.items.iter().map(|item| &item.lease)).await?;
+        desk.complete_plain(self, &mut statuses).await?;
+        // Whoever is not answered yet has its row looked at first.
+        if statuses.contains(&LeaseStatus::Lost) {
+            desk.end_others(self, &mut statuses).await?;
+        }
+        Ok(statuses)
+    }
+}
+
+/// The items that only say that all went well, each lease once and only if nothing was said of it before.
+fn plain_successes(items: &[Finish]) -> Vec<(usize, &HeldLease)> {
+    let mut tokens = HashSet::with_capacity(items.len());
+    let is_plain = |item: &Finish| matches!(item.transition, Transition::Complete { result: None });
+    let first = items.iter().enumerate().filter(|(_, item)| tokens.insert(item.lease.token));
+    first.filter(|(_, item)| is_plain(item)).map(|(index, item)| (index, &item.lease)).collect()
+}
+
+impl Desk<'_> {
+    /// Ends all plain successes with one statement, but for jobs with a unique key: those leave more behind.
+    async fn complete_plain(&mut self, call: &EndAttempts, statuses: &mut [LeaseStatus]) -> Result<(), Fault> {
+        let plain = plain_successes(&call.items);
+        if plain.is_empty() {
+            return Ok(());
+        }
+        // The index is named: walking all that runs for each item would be the other way.
+        let sql = "UPDATE job INDEXED BY job_id SET state = 4, sort = ?2 + done.key, since = ?3, cancel_requested = 0 \
+                   FROM json_each(?1) AS done WHERE job.id = done.value ->> 0 AND job.queue = ?4 AND job.state = 2 \
+                   AND job.token = done.value ->> 1 AND job.digest IS NULL RETURNING token, attempt";
+        let leases: Vec<_> = plain.iter().map(|(_, lease)| (&lease.id, lease.token)).collect();
+        let rows = sqlx::query(sql)
+            .bind(serde_json::to_string(&leases)?)
+            .bind(self.line.next_places(plain.len(), self.now))
+            .bind(self.now_ms())
+            .bind(self.line.key)
+            .fetch_all(&mut *self.conn)
+            .await?;
+        let mut attempts = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            attempts.insert(row.try_get::<i64, _>(0)? as u64, row.try_get(1)?);
+        }
+        for (index, lease) in plain {
+            let Some(&attempt) = attempts.get(&lease.token) else { continue };
+            let worker = Some(call.worker.clone());
+            let event = (lease.id.clone(), EventKind::Finished, Some(State::Completed), attempt, worker, None);
+            self.line.record(Some(State::Running), event);
+            statuses[index] = LeaseStatus::Held;
+        }
+        Ok(())
+    }
+
+    async fn end_others(&mut self, call: &EndAttempts, statuses: &mut [LeaseStatus]) -> Result<(), Fault> {
+        let others = || statuses.iter().zip(&call.items).filter(|(status, _)| **status == LeaseStatus::Lost);
+        let mut held = self.held(others().map(|(_, item)| &item.lease)).await?;
         let mut batch = Batch::default();
         let mut results = Vec::new();
-        for (status, item) in statuses.iter_mut().zip(&self.items) {
+        for (status, item) in statuses.iter_mut().zip(&call.items) {
             // Taken out: whoever ends an attempt twice is refused the second time.
             let Some(mut row) = held.remove(&item.lease) else { continue };
-            if desk.end(&mut row, item, &self.worker, &mut batch).is_err() {
+            if self.end(&mut row, item, &call.worker, &mut batch).is_err() {
                 continue;
             }
             if let Transition::Complete { result: Some(result) } = &item.transition {
                 results.push((row.seq, result));
             }
-            desk.record(&row, EventKind::Finished, Some(self.worker.clone()));
+            self.record(&row, EventKind::Finished, Some(call.worker.clone()));
             batch.rows.push(row);
             *status = LeaseStatus::Held;
         }
-        desk.save(&batch).await?;
-        desk.save_results(&results).await?;
-        Ok(statuses)
+        self.save(&batch).await?;
+        self.save_results(&results).await
     }
-}
 
-impl Desk<'_> {
     /// The rows of those of `leases` that are held.
     pub(super) async fn held<'l>(
         &mut self,

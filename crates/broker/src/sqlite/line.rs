@@ -85,6 +85,13 @@ impl Line {
         self.place
     }
 
+    /// The first of `count` places in a row, behind everybody.
+    pub(super) fn next_places(&mut self, count: usize, now: Timestamp) -> i64 {
+        let first = self.next_place(now);
+        self.place += count.saturating_sub(1) as i64;
+        first
+    }
+
     /// The first of `count` new fencing numbers.
     pub(super) fn next_tokens(&mut self, count: usize) -> i64 {
         self.changed = true;

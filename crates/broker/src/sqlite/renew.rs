@@ -91,8 +91,11 @@ impl Desk<'_> {
             .await?;
         if !locks.is_empty() {
             // A lock whose time is over is gone, also when nobody has taken it since.
-            let sql = "UPDATE unique_lock SET until = max(until, v ->> 2) FROM (SELECT value AS v FROM json_each(?2)) \
-                       WHERE queue = ?1 AND digest = v ->> 0 AND job = v ->> 1 AND until > ?3";
+            let sql = "INSERT INTO unique_lock (queue, digest, job, until) \
+                       SELECT held.queue, held.digest, held.job, max(held.until, mine.value ->> 2) \
+                       FROM json_each(?2) AS mine CROSS JOIN unique_lock AS held \
+                       ON held.queue = ?1 AND held.digest = mine.value ->> 0 WHERE held.job = mine.value ->> 1 \
+                       ON CONFLICT DO UPDATE SET until = excluded.until";
             sqlx::query(sql)
                 .bind(self.line.key)
                 .bind(serde_json::to_string(&locks)?)
