@@ -96,6 +96,10 @@ fn complete(jobs: &[ClaimedJob]) -> Vec<Finish> {
     jobs.iter().map(|job| Finish { lease: lease(job), transition: Transition::Complete { result: None } }).collect()
 }
 
+async fn wait(broker: &RedisBroker, queues: &[QueueName], timeout: Duration) -> Result<Wake, BrokerError> {
+    broker.wait(queues, &worker(), timeout).await
+}
+
 async fn end(broker: &RedisBroker, job: &ClaimedJob, transition: Transition) {
     let items = vec![Finish { lease: lease(job), transition }];
     assert_eq!(broker.finish(&queue(), &worker(), items).await.unwrap(), [LeaseStatus::Held]);
@@ -508,10 +512,9 @@ async fn the_line_is_one_for_all_sorts_of_jobs() {
     }
     let unique: BTreeSet<_> = claimed.iter().collect();
     assert_eq!(unique.len(), claimed.len(), "nobody twice");
-    // A used-again id stands where it first stood until that entry is passed; all others are in the same order.
-    let order = |ids: &[JobId]| ids.iter().filter(|id| **id != first[12]).cloned().collect::<Vec<_>>();
-    assert_eq!(order(&claimed), order(&listed));
-    assert!(claimed.contains(&first[12]));
+    assert!(claimed == listed, "what is listed first runs first");
+    let place = |id: &JobId| claimed.iter().position(|each| each == id);
+    assert!(place(&first[12]) > place(&first[39]), "an id that is used again stands at the end");
 }
 
 /// A job whose content somebody removed from Redis is discarded as corrupt, and the others run.
@@ -551,7 +554,7 @@ async fn row_18_work_goes_on_after_a_restart() {
     let broker = connect(&server).await;
     let ids: BTreeSet<_> = add(&broker, (0..500).map(job)).await.into_iter().collect();
     let running = claim(&broker, 5).await;
-    let waiting = broker.wait(&[], &worker(), Duration::from_secs(30));
+    let waiting = wait(&broker, &[], LEASE);
     let (woken, ()) = tokio::join!(waiting, async { server.kill9() });
     assert!(woken.unwrap_err().is_transient(), "a wait does not hang on a dead server");
     let gone = broker.enqueue(vec![job(1)]).await.unwrap_err();
@@ -573,7 +576,8 @@ async fn row_18_work_goes_on_after_a_restart() {
         seen.extend(jobs.into_iter().map(|job| job.id));
     }
     assert_eq!(seen, ids);
-    let (woken, _) = tokio::join!(broker.wait(&[queue()], &worker(), LEASE), add(&broker, [job(9)]));
+    let queues = [queue()];
+    let (woken, _) = tokio::join!(wait(&broker, &queues, LEASE), add(&broker, [job(9)]));
     assert_eq!(woken.unwrap(), Wake::Queue(queue()));
 }
 
@@ -627,15 +631,16 @@ async fn wake_ups_are_handed_on() {
 async fn an_earlier_delayed_job_wakes_too() {
     let server = RedisServer::start();
     let broker = connect(&server).await;
+    let queues = [queue()];
     let later = |ms| NewJob { delay_ms: Some(ms), ..job(ms) };
     for delay in [60_000, 30_000] {
-        let (woken, _) = tokio::join!(broker.wait(&[queue()], &worker(), LEASE), add(&broker, [later(delay)]));
+        let (woken, _) = tokio::join!(wait(&broker, &queues, LEASE), add(&broker, [later(delay)]));
         assert_eq!(woken.unwrap(), Wake::Queue(queue()));
         let next = broker.claim(&queue(), &worker(), 1, LEASE).await.unwrap().next_in.unwrap();
         assert!(next <= Duration::from_millis(delay));
     }
     let short = Duration::from_millis(50);
-    let (woken, _) = tokio::join!(broker.wait(&[queue()], &worker(), short), add(&broker, [later(90_000)]));
+    let (woken, _) = tokio::join!(wait(&broker, &queues, short), add(&broker, [later(90_000)]));
     assert_eq!(woken.unwrap(), Wake::Timeout, "one that is due later than others changes nothing");
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use lovage_core::limits::MAX_BATCH;
-use lovage_core::{Hold, Invalid, JobId, JobSpec, NewJob, OnConflict, QueueName, Unique};
+use lovage_core::{Hold, Invalid, JobId, JobSpec, NewJob, OnConflict, QueueName, Timestamp, Unique};
 use redis::{Cmd, Value};
 
 use super::fault::is_script_missing;
@@ -97,7 +97,7 @@ fn options(job: &NewJob) -> String {
         (None, Some(at)) => at.as_millis().to_string(),
         (None, None) => "-".into(),
     };
-    let expires = job.expires_at.map_or(0, |at| at.as_millis());
+    let expires = job.expires_at.map_or(0, Timestamp::as_millis);
     let key = job.unique.as_ref().map_or_else(|| "- 0 return 0".into(), key_options);
     format!("{} {due} {expires} {key}", job.priority.level())
 }
@@ -168,17 +168,23 @@ impl RedisBroker {
             pipeline.add_command(cmd);
         }
         pipeline.cmd("EXEC");
-        let refused = |error| self.link.error(&error);
         let mut replies = self.link.send_all(&pipeline).await?;
-        let executed = replies.pop().unwrap_or(Value::Nil);
+        let executed = match replies.pop().unwrap_or(Value::Nil) {
+            Value::ServerError(aborted) => {
+                // Nothing was done. The reason stands with the command that Redis did not take in.
+                let first = replies.into_iter().find_map(|reply| reply.extract_error().err());
+                return Err(self.link.error(&first.unwrap_or_else(|| aborted.into())));
+            }
+            executed => list(executed)?,
+        };
         let mut answers = Vec::with_capacity(chunks.len());
-        for (chunk, answer) in chunks.iter().zip(list(executed.extract_error().map_err(refused)?)?) {
+        for (chunk, answer) in chunks.iter().zip(executed) {
             answers.push(match answer.extract_error() {
                 // Somebody emptied the script cache between the two.
                 Err(error) if is_script_missing(&error) => {
                     self.link.run(&ENQUEUE, |cmd| self.fill(cmd, keys, None, |cmd| add(cmd, chunk))).await?
                 }
-                answer => answer.map_err(refused)?,
+                answer => answer.map_err(|error| self.link.error(&error))?,
             });
         }
         Ok(answers)

@@ -23,11 +23,11 @@ const NOT_ALLOWED: [&str; 4] = ["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"];
 /// Sorts an error. `address` is host and port.
 pub(super) fn broker_error(address: &str, error: &RedisError) -> BrokerError {
     let text = format!("redis at {address}: {error}");
-    if is_connection_gone(error) {
-        return BrokerError::Unavailable(text);
-    }
     if error.kind() == ErrorKind::AuthenticationFailed {
         return BrokerError::Misconfigured(format!("{text}; check user and password of the address"));
+    }
+    if is_connection_gone(error) {
+        return BrokerError::Unavailable(text);
     }
     let code = error.code().unwrap_or_default();
     // An error inside a script comes as ERR or as its own code; older releases only have it in the text.

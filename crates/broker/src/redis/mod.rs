@@ -41,7 +41,7 @@ use crate::error::BrokerError;
 type Result<T> = std::result::Result<T, BrokerError>;
 
 /// A queue's name is written to the list of names again after this time.
-const NAME_KEPT: Duration = Duration::from_secs(60);
+const NAME_KEPT: Duration = Duration::from_mins(1);
 /// Ended jobs beyond the retention that claims leave to the next sweep, beside an eighth of what is kept.
 const LOOSE: u64 = 1_000;
 /// Longest time in which `connect` tries.

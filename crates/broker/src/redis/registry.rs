@@ -12,7 +12,7 @@ use crate::api::{Control, HeldLease, Leadership};
 use crate::error::BrokerError;
 
 /// A worker that was not heard of for so long is not listed.
-const HEARD_OF: Duration = Duration::from_secs(60);
+const HEARD_OF: Duration = Duration::from_mins(1);
 /// A message that nobody fetches is dropped after this time.
 const MESSAGE_LIFE: Duration = Duration::from_hours(1);
 

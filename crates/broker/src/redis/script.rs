@@ -66,7 +66,7 @@ scripts! {
     EDIT = "base" "job" "edit";
     PAUSE = "base" "prune" "pause";
     LOOK = "base" "job" "facts" "look";
-    LIST = "base" "job" "facts" "list";
+    LIST = "base" "job" "facts" "lane" "list";
     STATS = "base" "job" "prune" "lane" "stats";
     HISTORY = "base" "history";
     WORKER = "worker";

@@ -1,25 +1,37 @@
 -- Prelude: reading LINE, where the fresh jobs stand, from its front.
 
--- Entries passed over or taken so far, and the ones read but not yet passed.
-local passed, read_ids, read_specs, read_heads, at = 0, {}, {}, {}, 1
+-- Entries passed over or taken so far, and what was read but not yet passed: ids, specs, places (false: void entry).
+-- A reader that does not begin at the front says so in `began` and `passed`.
+local began, passed, ids_, specs_, places, at = 0, 0, {}, {}, {}, 1
 local taken = {}
 
+-- Reads the next entries. Void are those whose job has a head or is gone, and those behind which smaller places follow:
+-- such a job was deleted and its id used again, so its entry is further behind.
+local function read_on(count)
+  ids_, at = call('LRANGE', LINE, passed, passed + count - 1), 1
+  if #ids_ == 0 then return end
+  local read_heads, least = call('HMGET', HEAD, unpack(ids_)), math.huge
+  specs_ = call('HMGET', SPEC, unpack(ids_))
+  for i = #ids_, 1, -1 do
+    places[i] = false
+    if specs_[i] and not read_heads[i] then
+      local _, place = struct.unpack('>I6I6', specs_[i])
+      if place < least then places[i], least = place, place end
+    end
+  end
+end
 -- The next fresh job: its score as it would stand in WAITING, its id, its spec. Void entries are passed over, up to a
--- bound; math.huge when there is no further one. Reads `batch` entries at first.
+-- bound; math.huge when there is no further job. Reads little more than `batch` entries at first.
 local function lane(batch)
   while true do
-    local id = read_ids[at]
+    local id = ids_[at]
     if not id then
-      if passed > batch + 2000 then return math.huge end
-      read_ids, at = call('LRANGE', LINE, passed, passed + (passed == 0 and batch or 200) - 1), 1
-      id = read_ids[1]
+      if passed - began > batch + 2000 then return math.huge end
+      read_on(passed == began and math.min(batch + 1, 1000) or 200)
+      id = ids_[1]
       if not id then return math.huge end
-      read_specs, read_heads = call('HMGET', SPEC, unpack(read_ids)), call('HMGET', HEAD, unpack(read_ids))
     end
-    if read_specs[at] and not read_heads[at] and not taken[id] then
-      local _, place = struct.unpack('>I6I6', read_specs[at])
-      return 5 * LEVEL + place, id, read_specs[at]
-    end
+    if places[at] and not taken[id] then return 5 * LEVEL + places[at], id, specs_[at] end
     at, passed = at + 1, passed + 1
   end
 end

@@ -41,20 +41,13 @@ local function behind(place)
   return low
 end
 if state == 'a' and (not last or last < 6 * LEVEL) then
-  local at = last and last >= 5 * LEVEL and behind(last - 5 * LEVEL) or 0
-  local fresh_jobs, scanned = 0, 0
-  while fresh_jobs <= limit and scanned < 5000 do
-    local ids = call('LRANGE', LINE, at, at + limit)
-    if #ids == 0 then break end
-    local specs, heads = call('HMGET', SPEC, unpack(ids)), call('HMGET', HEAD, unpack(ids))
-    for i, id in ipairs(ids) do
-      if specs[i] and not heads[i] then
-        local _, place = struct.unpack('>I6I6', specs[i])
-        page[#page + 1] = { 5 * LEVEL + place, id }
-        fresh_jobs = fresh_jobs + 1
-      end
-    end
-    at, scanned = at + #ids, scanned + #ids
+  if last and last >= 5 * LEVEL then began = behind(last - 5 * LEVEL) end
+  passed = began
+  for _ = 0, limit do
+    local score, id = lane(limit)
+    if not id then break end
+    page[#page + 1] = { score, id }
+    pass(id)
   end
   table.sort(page, function(a, b) return a[1] < b[1] end)
 end
