@@ -63,9 +63,9 @@ mod tests {
         let mut outage = Outage::new("test");
         let error = BrokerError::Unavailable("gone".into());
         let pauses: Vec<u128> = (0..7).map(|_| outage.failed(&error, &Most).as_millis()).collect();
-        assert_eq!(pauses, [99, 199, 399, 799, 1599, 1999, 1999]);
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 2000, 2000]);
         assert!(outage.answered());
         assert!(!outage.answered(), "only the first answer ends it");
-        assert_eq!(outage.failed(&error, &Most).as_millis(), 99);
+        assert_eq!(outage.failed(&error, &Most).as_millis(), 100);
     }
 }
