@@ -1,5 +1,5 @@
 //! What the tests need besides Rust: a Redis server, PostgreSQL and an S3 server, each run privately by the tests on a
-//! loopback port. As root on Debian and its kin what is missing gets installed; elsewhere this says what to install.
+//! loopback port, and a library that gives a process a wrong clock. As root on Debian and its kin what is missing gets installed; elsewhere this says what to install.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -16,10 +16,11 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need { name: "redis-server 7.0 or later", present: has_redis, package: "redis-server" },
     Need { name: "PostgreSQL 15 or later", present: has_postgres, package: "postgresql" },
     Need { name: "python3 with venv and pip", present: has_python, package: "python3-venv" },
+    Need { name: "libfaketime", present: has_faketime, package: "faketime" },
 ];
 
 /// Checks all needs, installs what can be installed, and fails with the list of what cannot.
@@ -29,7 +30,7 @@ pub fn run() -> Result<()> {
         install(&missing)?;
     }
     s3_server()?;
-    println!("setup: redis-server, PostgreSQL and an S3 server are there");
+    println!("setup: redis-server, PostgreSQL, an S3 server and libfaketime are there");
     Ok(())
 }
 
@@ -63,6 +64,13 @@ fn has_postgres() -> bool {
 
 fn has_python() -> bool {
     succeeds(&mut program("python3", &["-c", "import ensurepip, venv"]))
+}
+
+/// The fault tests look in the same places.
+fn has_faketime() -> bool {
+    let multiarch = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut folders = multiarch.chain([Path::new("/usr/lib").to_owned()]);
+    folders.any(|folder| folder.join("faketime/libfaketime.so.1").exists())
 }
 
 /// The test kit knows which S3 server it starts and where it keeps it.

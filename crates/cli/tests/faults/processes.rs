@@ -112,15 +112,12 @@ async fn row_09_workers_with_wrong_clocks_agree() {
     }
 }
 
-fn faketime_library() -> &'static str {
-    const PATHS: [&str; 3] = [
-        "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-        "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
-        "/usr/lib/faketime/libfaketime.so.1",
-    ];
-    PATHS
-        .into_iter()
-        .find(|path| std::path::Path::new(path).exists())
+fn faketime_library() -> std::path::PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
+    folders
+        .chain(["/usr/lib".into()])
+        .map(|folder| folder.join("faketime/libfaketime.so.1"))
+        .find(|library| library.exists())
         .expect("libfaketime is missing: install it with `apt-get install faketime`")
 }
 
