@@ -56,7 +56,7 @@ impl Command for ActOnState {
         let sql = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM job WHERE queue = ?1 AND state = ?2 AND (sort, id) > (?3, ?4) ORDER BY sort, id LIMIT ?5"
+            " FROM job WHERE queue = ?1 AND state = ?2 AND (sort, id) > (?3, ?4) ORDER BY sort, id LIMIT ?5 + 0"
         );
         let rows = sqlx::query(sql)
             .bind(desk.line.key)

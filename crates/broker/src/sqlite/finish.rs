@@ -5,8 +5,6 @@ use std::collections::{HashMap, HashSet};
 use async_trait::async_trait;
 use lovage_core::{Change, EventKind, IllegalChange, QueueName, RawJson, State, Transition, WorkerId};
 
-use sqlx::Row as _;
-
 use super::desk::{Batch, Desk};
 use super::fault::Fault;
 use super::row::Row;
@@ -47,35 +45,37 @@ fn plain_successes(items: &[Finish]) -> Vec<(usize, &HeldLease)> {
 }
 
 impl Desk<'_> {
-    /// Ends all plain successes with one statement, but for jobs with a unique key: those leave more behind.
+    /// Ends all plain successes with two statements, but for jobs with a unique key: those leave more behind.
     async fn complete_plain(&mut self, call: &EndAttempts, statuses: &mut [LeaseStatus]) -> Result<(), Fault> {
         let plain = plain_successes(&call.items);
         if plain.is_empty() {
             return Ok(());
         }
-        // The index is named: walking all that runs for each item would be the other way.
-        let sql = "UPDATE job INDEXED BY job_id SET state = 4, sort = ?2 + done.key, since = ?3, cancel_requested = 0 \
-                   FROM json_each(?1) AS done WHERE job.id = done.value ->> 0 AND job.queue = ?4 AND job.state = 2 \
-                   AND job.token = done.value ->> 1 AND job.digest IS NULL RETURNING token, attempt";
+        // The index is named: walking all that runs for each item would be the other way. One value, not a row each.
+        let sql = "SELECT json_group_array(json_array(done.key, job.seq, job.attempt)) FROM json_each(?1) AS done \
+                   CROSS JOIN job INDEXED BY job_id ON job.id = done.value ->> 0 AND job.queue = ?2 \
+                   WHERE job.state = 2 AND job.token = done.value ->> 1 AND job.digest IS NULL";
         let leases: Vec<_> = plain.iter().map(|(_, lease)| (&lease.id, lease.token)).collect();
-        let rows = sqlx::query(sql)
-            .bind(serde_json::to_string(&leases)?)
-            .bind(self.line.next_places(plain.len(), self.now))
-            .bind(self.now_ms())
-            .bind(self.line.key)
-            .fetch_all(&mut *self.conn)
-            .await?;
-        let mut attempts = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            attempts.insert(row.try_get::<i64, _>(0)? as u64, row.try_get(1)?);
-        }
-        for (index, lease) in plain {
-            let Some(&attempt) = attempts.get(&lease.token) else { continue };
+        let query = sqlx::query_scalar(sql).bind(serde_json::to_string(&leases)?).bind(self.line.key);
+        let found: String = query.fetch_one(&mut *self.conn).await?;
+        let found: Vec<(usize, i64, u32)> = serde_json::from_str(&found)?;
+        let mut seqs = Vec::with_capacity(found.len());
+        for (key, seq, attempt) in found {
+            let (index, lease) = plain[key];
             let worker = Some(call.worker.clone());
             let event = (lease.id.clone(), EventKind::Finished, Some(State::Completed), attempt, worker, None);
             self.line.record(Some(State::Running), event);
             statuses[index] = LeaseStatus::Held;
+            seqs.push(seq);
         }
+        let sql = "UPDATE job SET state = 4, sort = ?2 + done.key, since = ?3, cancel_requested = 0 \
+                   FROM json_each(?1) AS done WHERE job.seq = done.value";
+        sqlx::query(sql)
+            .bind(serde_json::to_string(&seqs)?)
+            .bind(self.line.next_places(seqs.len(), self.now))
+            .bind(self.now_ms())
+            .execute(&mut *self.conn)
+            .await?;
         Ok(())
     }
 

@@ -167,7 +167,7 @@ impl Line {
 
     async fn drop_old_events(&self, conn: &mut SqliteConnection, kept: i64) -> Result<(), Fault> {
         let sql = "DELETE FROM event WHERE queue = ?1 AND last IN \
-                   (SELECT last FROM event WHERE queue = ?1 AND last <= ?2 ORDER BY last LIMIT ?3)";
+                   (SELECT last FROM event WHERE queue = ?1 AND last <= ?2 ORDER BY last LIMIT ?3 + 0)";
         sqlx::query(sql).bind(self.key).bind(self.event - kept).bind(EVENT_SLICE).execute(conn).await?;
         Ok(())
     }

@@ -16,6 +16,7 @@ mod finish;
 mod insert;
 mod line;
 mod operate;
+mod plan;
 mod read;
 mod registry;
 mod renew;

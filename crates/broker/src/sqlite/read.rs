@@ -50,7 +50,7 @@ pub(super) async fn list(readers: &SqlitePool, query: &ListQuery) -> Result<JobP
             view_columns!(),
             " FROM queue CROSS JOIN job ON job.queue = queue.key LEFT JOIN spec ON spec.seq = job.seq \
              WHERE queue.name = ?1 AND job.state = ?2 AND (job.sort, job.id) < (?3, ?4) \
-             ORDER BY job.sort DESC, job.id DESC LIMIT ?5"
+             ORDER BY job.sort DESC, job.id DESC LIMIT ?5 + 0"
         )
     } else {
         concat!(
@@ -58,7 +58,7 @@ pub(super) async fn list(readers: &SqlitePool, query: &ListQuery) -> Result<JobP
             view_columns!(),
             " FROM queue CROSS JOIN job ON job.queue = queue.key LEFT JOIN spec ON spec.seq = job.seq \
              WHERE queue.name = ?1 AND job.state = ?2 AND (job.sort, job.id) > (?3, ?4) \
-             ORDER BY job.sort, job.id LIMIT ?5"
+             ORDER BY job.sort, job.id LIMIT ?5 + 0"
         )
     };
     let from = match &query.cursor {
@@ -193,7 +193,7 @@ fn queue_view(row: &SqliteRow, now: Timestamp) -> Result<QueueView, Fault> {
 
 /// Workers heard of lately.
 pub(super) async fn workers(readers: &SqlitePool, now: Timestamp) -> Result<Vec<WorkerView>, Fault> {
-    let sql = "SELECT body, seen_at FROM worker WHERE seen_at > ?1 ORDER BY id";
+    let sql = "SELECT body, seen_at FROM worker WHERE seen_at >= ?1 ORDER BY id";
     let rows = sqlx::query(sql).bind(now.as_millis() as i64 - LISTED_MS).fetch_all(readers).await?;
     rows.iter()
         .map(|row| {

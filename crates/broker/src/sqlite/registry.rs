@@ -16,6 +16,9 @@ use crate::api::{Control, HeldLease, Leadership};
 /// A worker not heard of for so long is forgotten, and so is a message that nobody fetched.
 const FORGET_AFTER: Duration = Duration::from_hours(24);
 
+/// Messages kept for one worker.
+const MESSAGES_KEPT: i64 = 1_000;
+
 /// A control message as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,8 +60,12 @@ pub(super) async fn send_control(
         .bind(worker.as_str())
         .bind(now.as_millis() as i64)
         .bind(serde_json::to_string(&StoredControl::from(control))?)
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
+    // Nobody may be listening.
+    let sql = "DELETE FROM control WHERE seq IN \
+               (SELECT seq FROM control WHERE worker = ?1 ORDER BY seq DESC LIMIT -1 OFFSET ?2 + 0)";
+    sqlx::query(sql).bind(worker.as_str()).bind(MESSAGES_KEPT).execute(conn).await?;
     Ok(())
 }
 

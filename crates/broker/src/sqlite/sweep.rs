@@ -126,9 +126,9 @@ impl Desk<'_> {
             "SELECT ",
             row_columns!(),
             " FROM job WHERE seq IN (SELECT seq FROM (SELECT * FROM (SELECT seq, sort, id FROM job WHERE queue = ?1 \
-             AND state = 0 AND sort <= ?2 ORDER BY sort, id LIMIT ?3) UNION ALL SELECT * FROM (SELECT seq, sort, id \
-             FROM job WHERE queue = ?1 AND state = 3 AND sort <= ?2 ORDER BY sort, id LIMIT ?3)) \
-             ORDER BY sort, id LIMIT ?3) ORDER BY job.sort, job.id"
+             AND state = 0 AND sort <= ?2 ORDER BY sort, id LIMIT ?3 + 0) UNION ALL SELECT * FROM (SELECT seq, sort, id \
+             FROM job WHERE queue = ?1 AND state = 3 AND sort <= ?2 ORDER BY sort, id LIMIT ?3 + 0)) \
+             ORDER BY sort, id LIMIT ?3 + 0) ORDER BY job.sort, job.id"
         );
         let rows = self.slice(sql).await?;
         let mut batch = Batch::default();
@@ -146,7 +146,7 @@ impl Desk<'_> {
         let sql = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM job WHERE queue = ?1 AND state = 2 AND sort <= ?2 ORDER BY sort, id LIMIT ?3"
+            " FROM job WHERE queue = ?1 AND state = 2 AND sort <= ?2 ORDER BY sort, id LIMIT ?3 + 0"
         );
         let rows = self.slice(sql).await?;
         let error = AttemptError::new(ErrorClass::WorkerLost, "the worker was lost: its lease ran out");
@@ -176,7 +176,7 @@ impl Desk<'_> {
             "SELECT ",
             row_columns!(),
             " FROM job WHERE queue = ?1 AND state IN (0, 1, 3) AND expires_at IS NOT NULL AND expires_at <= ?2 \
-             ORDER BY expires_at, id LIMIT ?3"
+             ORDER BY expires_at, id LIMIT ?3 + 0"
         );
         let rows = self.slice(sql).await?;
         let mut batch = Batch::default();
@@ -212,7 +212,7 @@ impl Desk<'_> {
             more |= seqs.len() >= SLICE;
         }
         let sql = "DELETE FROM unique_lock WHERE queue = ?1 AND digest IN (SELECT digest FROM unique_lock \
-                   WHERE queue = ?1 AND ended = 1 AND until <= ?2 ORDER BY until LIMIT ?3)";
+                   WHERE queue = ?1 AND ended = 1 AND until <= ?2 ORDER BY until LIMIT ?3 + 0)";
         let query = sqlx::query(sql).bind(self.line.key).bind(self.now_ms()).bind(SLICE as i64);
         let locks = query.execute(&mut *self.conn).await?.rows_affected();
         Ok((pruned, more || locks >= SLICE as u64))
@@ -222,7 +222,7 @@ impl Desk<'_> {
     async fn beyond(&mut self, state: State, age: Duration, keep: u64) -> Result<Vec<i64>, Fault> {
         let surplus = usize::try_from(self.line.count(state)).unwrap_or(0).saturating_sub(keep as usize);
         let oldest_kept = Timestamp::from_millis(self.now.as_millis().saturating_sub(age.as_millis() as u64));
-        let sql = "SELECT seq, sort FROM job WHERE queue = ?1 AND state = ?2 ORDER BY sort, id LIMIT ?3";
+        let sql = "SELECT seq, sort FROM job WHERE queue = ?1 AND state = ?2 ORDER BY sort, id LIMIT ?3 + 0";
         let by_age = "SELECT min(sort) FROM job WHERE queue = ?1 AND state = ?2";
         let too_old = place_at(oldest_kept.plus(Duration::from_millis(1)));
         let query = sqlx::query_scalar(by_age).bind(self.line.key).bind(code(state));

@@ -1,0 +1,173 @@
+//! What an enqueue call comes to: ids that are there already, unique keys that are taken, and the jobs to write. Decided
+//! in memory as if the batch's jobs came one by one, then written together.
+
+use std::collections::HashMap;
+
+use lovage_core::{EventKind, JobId, OnConflict, State, Timestamp};
+use sqlx::Row as _;
+
+use super::desk::Desk;
+use super::enqueue::Draft;
+use super::fault::Fault;
+use super::insert::Insert;
+use super::row::{id_of, state_of};
+use crate::api::{EnqueueOutcome, Refused};
+
+/// Who has a unique key.
+#[derive(Debug)]
+struct Holder {
+    id: JobId,
+    /// Absent when the job is gone.
+    state: Option<State>,
+}
+
+/// What a batch comes to, decided in memory: as if its jobs came one by one.
+#[derive(Debug)]
+pub(super) struct Plan<'d> {
+    now: Timestamp,
+    /// Stored content by id, of what was there and of what the batch adds.
+    known: HashMap<JobId, String>,
+    /// Live locks by digest.
+    holders: HashMap<String, Holder>,
+    inserts: Vec<Insert<'d>>,
+    /// Where an id stands in `inserts`; kept for those that another job of the batch may meet.
+    inserted: HashMap<JobId, usize>,
+    /// New content of jobs that were there before.
+    replaced: HashMap<JobId, &'d str>,
+    /// Digests whose lock changed hands: to whom and until when.
+    locks: HashMap<&'d str, (JobId, i64)>,
+}
+
+impl<'d> Plan<'d> {
+    pub(super) async fn load(desk: &mut Desk<'_>, drafts: &'d [Draft]) -> Result<Self, Fault> {
+        let chosen: Vec<_> = drafts.iter().filter(|draft| draft.chosen).map(|draft| &draft.id).collect();
+        let digests: Vec<_> = drafts.iter().filter_map(|draft| Some(&draft.lock.as_ref()?.digest)).collect();
+        Ok(Self {
+            now: desk.now,
+            known: if chosen.is_empty() { HashMap::new() } else { desk.contents(&chosen).await? },
+            holders: if digests.is_empty() { HashMap::new() } else { desk.holders(&digests).await? },
+            inserts: Vec::with_capacity(drafts.len()),
+            inserted: HashMap::new(),
+            replaced: HashMap::new(),
+            locks: HashMap::new(),
+        })
+    }
+
+    pub(super) fn decide(&mut self, draft: &'d Draft) -> EnqueueOutcome {
+        if let Some(stored) = self.known.get(&draft.id) {
+            return match draft.difference(stored) {
+                None => EnqueueOutcome::Existing(draft.id.clone()),
+                Some(field) => EnqueueOutcome::Refused(Refused::Conflict { id: draft.id.clone(), field }),
+            };
+        }
+        if let Some(lock) = &draft.lock {
+            if let Some(outcome) = self.meet(draft, &lock.digest) {
+                return outcome;
+            }
+            let until = self.now.as_millis() as i64 + lock.ttl;
+            self.locks.insert(&lock.digest, (draft.id.clone(), until));
+            let holder = Holder { id: draft.id.clone(), state: Some(State::Available) };
+            self.holders.insert(lock.digest.clone(), holder);
+        }
+        if draft.chosen || draft.lock.is_some() {
+            self.known.insert(draft.id.clone(), draft.text.clone());
+            self.inserted.insert(draft.id.clone(), self.inserts.len());
+        }
+        self.inserts.push(Insert { draft, text: &draft.text });
+        EnqueueOutcome::Enqueued(draft.id.clone())
+    }
+
+    /// What follows when somebody else has the key; nothing if the new job takes it.
+    fn meet(&mut self, draft: &'d Draft, digest: &str) -> Option<EnqueueOutcome> {
+        let holder = self.holders.get(digest)?;
+        let id = holder.id.clone();
+        match (draft.on_conflict, holder.state) {
+            (OnConflict::Reject, _) => Some(EnqueueOutcome::Refused(Refused::UniqueTaken { holder: id })),
+            (OnConflict::Replace, Some(State::Running)) => None,
+            (OnConflict::Replace, Some(state)) if !state.is_final() => {
+                if let Some(&index) = self.inserted.get(&id) {
+                    self.inserts[index].text = &draft.text;
+                } else {
+                    self.replaced.insert(id.clone(), &draft.text);
+                }
+                if let Some(text) = self.known.get_mut(&id) {
+                    text.clone_from(&draft.text);
+                }
+                Some(EnqueueOutcome::Replaced(id))
+            }
+            // A holder that came to its end within the time of its key has done the work.
+            (OnConflict::Return | OnConflict::Replace, _) => Some(EnqueueOutcome::Existing(id)),
+        }
+    }
+
+    pub(super) async fn write(self, desk: &mut Desk<'_>) -> Result<(), Fault> {
+        desk.insert(&self.inserts).await?;
+        if !self.locks.is_empty() {
+            let locks = self.locks.iter().map(|(digest, (id, until))| (*digest, id, *until));
+            desk.take_locks(locks).await?;
+        }
+        if !self.replaced.is_empty() {
+            desk.replace(&self.replaced).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Desk<'_> {
+    /// The stored content of those of `ids` that are there.
+    async fn contents(&mut self, ids: &[&JobId]) -> Result<HashMap<JobId, String>, Fault> {
+        let sql = "SELECT job.id, coalesce(spec.text, '') FROM json_each(?2) AS wanted \
+                   CROSS JOIN job ON job.id = wanted.value AND job.queue = ?1 LEFT JOIN spec ON spec.seq = job.seq";
+        let ids = serde_json::to_string(ids)?;
+        let rows = sqlx::query(sql).bind(self.line.key).bind(ids).fetch_all(&mut *self.conn).await?;
+        rows.iter().map(|row| Ok((id_of(row.try_get(0)?)?, row.try_get(1)?))).collect()
+    }
+
+    /// The holders of those of `digests` that are taken.
+    async fn holders(&mut self, digests: &[&String]) -> Result<HashMap<String, Holder>, Fault> {
+        let sql = "SELECT held.digest, held.job, job.state FROM json_each(?2) AS wanted \
+                   CROSS JOIN unique_lock AS held ON held.queue = ?1 AND held.digest = wanted.value \
+                   LEFT JOIN job ON job.id = held.job AND job.queue = ?1 WHERE held.until > ?3";
+        let digests = serde_json::to_string(digests)?;
+        let rows =
+            sqlx::query(sql).bind(self.line.key).bind(digests).bind(self.now_ms()).fetch_all(&mut *self.conn).await?;
+        rows.iter()
+            .map(|row| {
+                let state = row.try_get::<Option<i64>, _>(2)?.map(state_of).transpose()?;
+                Ok((row.try_get(0)?, Holder { id: id_of(row.try_get(1)?)?, state }))
+            })
+            .collect()
+    }
+
+    /// Gives waiting jobs new content; their ids and places stay.
+    async fn replace(&mut self, replaced: &HashMap<JobId, &str>) -> Result<(), Fault> {
+        let rows = self.rows_by_id(replaced.keys()).await?;
+        let texts: Vec<_> = rows.iter().filter_map(|row| Some((row.seq, replaced.get(&row.id)?))).collect();
+        self.write_contents(&texts).await?;
+        for row in &rows {
+            self.record(row, EventKind::Edited, None);
+        }
+        Ok(())
+    }
+
+    /// Writes the content of jobs, new or changed.
+    pub(super) async fn write_contents<T: AsRef<str> + serde::Serialize>(
+        &mut self,
+        texts: &[(i64, T)],
+    ) -> Result<(), Fault> {
+        let sql = "INSERT INTO spec (seq, text) SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true \
+                   ON CONFLICT DO UPDATE SET text = excluded.text";
+        sqlx::query(sql).bind(serde_json::to_string(texts)?).execute(&mut *self.conn).await?;
+        Ok(())
+    }
+
+    /// Writes who holds which key until when, whoever held it before.
+    async fn take_locks<'l>(&mut self, locks: impl Iterator<Item = (&'l str, &'l JobId, i64)>) -> Result<(), Fault> {
+        let sql = "INSERT INTO unique_lock (queue, digest, job, until) \
+                   SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2) WHERE true \
+                   ON CONFLICT DO UPDATE SET job = excluded.job, until = excluded.until, ended = 0";
+        let locks = serde_json::to_string(&locks.collect::<Vec<_>>())?;
+        sqlx::query(sql).bind(self.line.key).bind(locks).execute(&mut *self.conn).await?;
+        Ok(())
+    }
+}
