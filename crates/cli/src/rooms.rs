@@ -62,7 +62,6 @@ pub fn store(config: &Config) -> Outcome<ArtifactStore> {
         ("AWS_SESSION_TOKEN", aws.session_token.as_ref().map(config::Secret::reveal)),
         ("AWS_REGION", aws.region.as_deref()),
         ("AWS_ENDPOINT_URL", aws.endpoint_url.as_deref()),
-        ("AWS_ALLOW_HTTP", aws.allow_http.then_some("true")),
     ];
     for (name, value) in settings {
         if let Some(value) = value {

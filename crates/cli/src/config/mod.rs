@@ -83,8 +83,6 @@ pub struct Aws {
     pub region: Option<String>,
     /// `AWS_ENDPOINT_URL`.
     pub endpoint_url: Option<String>,
-    /// `AWS_ALLOW_HTTP`.
-    pub allow_http: bool,
 }
 
 impl Default for Config {

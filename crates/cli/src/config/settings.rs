@@ -89,7 +89,7 @@ pub static SETTINGS: &[Setting] = &[
         "REDIS_URL",
         "Redis or Valkey 7+ that carries the queue; empty for the embedded SQLite broker.",
         |c| shown(c.redis_url.as_ref()),
-        |c, text| c.redis_url = address(text, &["redis", "rediss", "redis+unix", "unix"])?
+        |c, text| c.redis_url = address(text, &["redis", "rediss"])?
     ),
     setting!(
         "redis_prefix",
@@ -252,13 +252,6 @@ pub static SETTINGS: &[Setting] = &[
         "Address of an S3-compatible store other than AWS.",
         |c| shown(c.aws.endpoint_url.as_ref()),
         |c, text| c.aws.endpoint_url = optional(text)
-    ),
-    setting!(
-        "aws.allow_http",
-        "AWS_ALLOW_HTTP",
-        "Whether the store may be reached without TLS; an http:// endpoint on this machine may always.",
-        |c| c.aws.allow_http.to_string(),
-        |c, text| c.aws.allow_http = flag(text)?
     ),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 
-use lovage_testkit::RedisServer;
+use lovage_testkit::{RedisServer, S3Server};
 use serde_json::{Value, json};
 
 use crate::place::Place;
@@ -57,6 +57,28 @@ fn the_demo_runs_on_redis_too() {
     assert!(!place.path().join("lovage-data/lovage.db").exists(), "the embedded broker is not touched");
     let listed = place.run_with(&[("REDIS_URL", &url)], &["--json", "queue", "list"]).ok().value();
     assert_eq!((&listed[0]["name"], &listed[0]["counts"]["completed"]), (&json!("demo"), &json!(1)));
+}
+
+#[test]
+fn the_demo_writes_to_s3_and_its_file_is_verified_there() {
+    let server = S3Server::start("files");
+    let place = Place::new();
+    let settings = server.settings();
+    let mut variables: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    variables.push(("LOVAGE_STORAGE_URL", "s3://files/exports"));
+    let shown = demo(&place, &variables);
+    let artifact = shown["artifact"].as_str().expect("an address");
+    assert!(artifact.starts_with("s3://files/exports/jobs/demo/"), "{artifact}");
+    let key = artifact.strip_prefix("s3://files/exports/").expect("a key");
+    for name in [artifact, key] {
+        let verified = place.run_with(&variables, &["--json", "artifact", "verify", name]).ok().value();
+        assert_eq!(verified["files"][0]["sha256"], shown["sha256"]);
+    }
+    assert_eq!(server.request("PUT", &format!("/files/exports/{key}")).0, 200, "the file is emptied");
+    place.run_with(&variables, &["artifact", "verify", key]).failed(1, &["it has 0 bytes"]);
+    place.run_with(&variables, &["doctor"]).ok();
+    variables.push(("LOVAGE_STORAGE_URL", "s3://nowhere"));
+    place.run_with(&variables, &["doctor"]).failed(1, &["1 of"]);
 }
 
 #[test]

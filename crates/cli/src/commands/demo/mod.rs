@@ -52,6 +52,7 @@ pub async fn run(context: &Context, _args: &DemoArgs) -> Outcome {
         handlers,
         limit: None,
         cancels: true,
+        size: Some(sample::ROWS.into()),
         announce: |id| format!("  job      {id}"),
     };
     let result = work.run(context, job).await;

@@ -70,6 +70,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Outcome {
         handlers,
         limit,
         cancels: private.is_some(),
+        size: None,
         announce: |id| format!("Job {id} runs in this process."),
     };
     let result = work.run(context, job).await;
@@ -91,6 +92,8 @@ pub struct Work<'a> {
     pub limit: Option<Instant>,
     /// Whether giving up cancels the job: nobody else would run it.
     pub cancels: bool,
+    /// Units in all, if the caller knows them.
+    pub size: Option<u64>,
     /// What people are told once the job is handed in.
     pub announce: fn(&JobId) -> String,
 }
@@ -105,7 +108,8 @@ impl Work<'_> {
         let settings = WorkerConfig { queues: vec![(handed.queue.clone(), 1)], ..self.settings };
         let running = rooms::worker(context.config(), settings, self.handlers).run(shutdown.clone());
         let mut running = tokio::spawn(running);
-        let watching = watch::until_ended(&**self.broker, context.output, &handed.queue, &handed.id, self.limit);
+        let watching =
+            watch::until_ended_of(&**self.broker, context.output, &handed.queue, &handed.id, self.limit, self.size);
         tokio::pin!(watching);
         let mut result = tokio::select! {
             result = &mut watching => result,
