@@ -1,5 +1,6 @@
 //! What the tests need besides Rust: a Redis server, PostgreSQL and an S3 server, each run privately by the tests on a
-//! loopback port, and a library that gives a process a wrong clock. As root on Debian and its kin what is missing gets installed; elsewhere this says what to install.
+//! loopback port, and a library that gives a process a wrong clock. As root on Debian and its kin what is missing gets
+//! installed; elsewhere this says what to install.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
