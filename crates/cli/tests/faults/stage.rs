@@ -10,7 +10,7 @@ use lovage_core::{Counts, JobId, JobView, NewJob, QueueName, State};
 use lovage_testkit::{Process, RedisServer, eventually};
 
 /// How long any awaited thing may take on a slow machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Stage {
     pub server: RedisServer,
