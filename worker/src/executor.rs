@@ -43,7 +43,7 @@ pub(crate) fn span(engine: &Engine, attempt: &Attempt) -> Span {
 
 /// Runs the attempt to its end. A panic of the handler goes on to the caller.
 pub(crate) async fn run(engine: &Engine, work: Work) -> End {
-    let Work { attempt, job, slot: _slot } = work;
+    let Work { attempt, job, slot } = work;
     let spec = match JobSpec::decode(&job.spec) {
         Ok(spec) => spec,
         Err(error) => return End::Unreadable(error),
@@ -52,12 +52,17 @@ pub(crate) async fn run(engine: &Engine, work: Work) -> End {
     drop(job);
     describe(&spec);
     let Some(registered) = engine.registry.find(&spec.kind) else { return End::NoHandler(spec.kind) };
-    let Some(_kind_slot) = registered.take_slot() else { return End::KindFull };
+    let Some(_slots) = registered.slots.take(engine, &attempt, slot).await else { return not_begun(engine, &attempt) };
     let limits = begin(&attempt, &spec, &registered.options);
     let facts = Facts { kind: spec.kind, tenant: spec.tenant, tags: spec.tags, metadata: spec.metadata };
     let context = JobContext::new(Arc::clone(&attempt), facts, Arc::new(engine.reporter.clone()));
     announce(engine, &attempt).await;
     supervise(engine, &attempt, &limits, registered.handler.run(&spec.args, context)).await
+}
+
+/// Without a slot of its kind: at a stop back to its old place, otherwise back for a while.
+fn not_begun(engine: &Engine, attempt: &Attempt) -> End {
+    if engine.drain.is_cancelled() || attempt.cause().is_some() { End::Dropped } else { End::KindFull }
 }
 
 fn describe(spec: &JobSpec) {

@@ -16,6 +16,7 @@ use crate::attempt::Attempt;
 use crate::engine::Engine;
 use crate::event::WorkerEvent;
 use crate::executor::Work;
+use crate::leases::Leases;
 use crate::line::Line;
 use crate::outage::Outage;
 use crate::shares::shares;
@@ -87,7 +88,7 @@ impl Fetcher {
                 }
             } else if engine.config.exit_when_empty && self.is_empty().await {
                 return Enough::Empty;
-            } else {
+            } else if !self.lines.iter().any(|line| line.ready) {
                 self.rest().await;
             }
         }
@@ -230,18 +231,24 @@ impl Fetcher {
                 return;
             }
         }
-        let idle = engine.leases.len() == 0;
-        if idle {
+        let departures = engine.leases.departures();
+        if engine.leases.len() == 0 {
             engine.tell(|| WorkerEvent::Idle);
         }
         let due = self.lines.iter().map(|line| line.due).min().unwrap_or_else(Instant::now);
+        let (exits, looked_at) = (engine.config.exit_when_empty, self.looked_at);
+        let wants_empty = exits || engine.config.observer.is_some();
+        let news = |leases: &Leases| {
+            let seen = if exits { looked_at } else { Some(departures) };
+            Some(leases.departures()) != seen
+        };
         tokio::select! {
             () = stop(&engine) => {}
             woken = self.waiting.woken() => self.woken(woken),
             () = tokio::time::sleep_until(due) => {}
             () = engine.coming_back.news() => {}
             // The last job may have been all that kept the queues from being empty.
-            () = engine.leases.until(|leases| leases.len() == 0), if engine.config.exit_when_empty && !idle => {}
+            () = engine.leases.until(|leases| leases.len() == 0 && news(leases)), if wants_empty => {}
         }
     }
 

@@ -18,6 +18,7 @@ mod fetcher;
 mod finisher;
 mod handler;
 mod keeper;
+mod kind_slots;
 mod leases;
 mod line;
 mod outage;

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
 use lovage_core::{Invalid, Kind, RawJson};
@@ -11,11 +9,12 @@ use serde_json::value::RawValue;
 
 use crate::context::JobContext;
 use crate::handler::{Handler, JobError, KindOptions};
+use crate::kind_slots::KindSlots;
 
 /// The handlers of a worker.
 #[derive(Default)]
 pub struct Registry {
-    handlers: BTreeMap<Kind, Arc<Registered>>,
+    handlers: BTreeMap<Kind, Registered>,
 }
 
 impl fmt::Debug for Registry {
@@ -45,8 +44,9 @@ impl Registry {
             let problem = format!("{kind} is registered twice");
             return Err(Invalid::new("kind", problem, "give every handler a kind of its own"));
         }
-        let registered = Registered { options, running: AtomicUsize::new(0), handler: Box::new(handler) };
-        self.handlers.insert(kind, Arc::new(registered));
+        let slots = KindSlots::new(options.max_running);
+        let registered = Registered { options, slots, handler: Box::new(handler) };
+        self.handlers.insert(kind, registered);
         Ok(())
     }
 
@@ -67,7 +67,7 @@ impl Registry {
         self.handlers.keys()
     }
 
-    pub(crate) fn find(&self, kind: &Kind) -> Option<&Arc<Registered>> {
+    pub(crate) fn find(&self, kind: &Kind) -> Option<&Registered> {
         self.handlers.get(kind)
     }
 }
@@ -75,26 +75,8 @@ impl Registry {
 /// A handler in the registry.
 pub(crate) struct Registered {
     pub options: KindOptions,
-    running: AtomicUsize,
+    pub slots: KindSlots,
     pub handler: Box<dyn Erased>,
-}
-
-impl Registered {
-    /// Takes one of the kind's slots, unless all are taken.
-    pub fn take_slot(self: &Arc<Self>) -> Option<KindSlot> {
-        let most = self.options.max_running.unwrap_or(usize::MAX);
-        let free = |running| (running < most).then_some(running + 1);
-        self.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, free).ok().map(|_| KindSlot(Arc::clone(self)))
-    }
-}
-
-/// One of a kind's slots; given back when dropped.
-pub(crate) struct KindSlot(Arc<Registered>);
-
-impl Drop for KindSlot {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 /// How a handler's run ended.
@@ -177,16 +159,6 @@ mod tests {
         registry.register(Capped).unwrap();
         let error = registry.register(Capped).unwrap_err().to_string();
         assert!(error.contains("capped is registered twice"), "{error}");
-    }
-
-    #[test]
-    fn a_slot_of_a_kind_comes_back() {
-        let registry = Registry::new().with(Capped);
-        let kind = registry.find(&"capped".parse().unwrap()).unwrap();
-        let slot = kind.take_slot().unwrap();
-        assert!(kind.take_slot().is_none());
-        drop(slot);
-        assert!(kind.take_slot().is_some());
     }
 
     #[test]

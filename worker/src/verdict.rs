@@ -24,8 +24,8 @@ pub(crate) enum End {
     Returned(Ended),
     /// The handler panicked.
     Panicked(String),
-    /// It was dropped because it did not return within the grace after it was asked to stop, or was stopped before it
-    /// began.
+    /// It was dropped because it did not return within the grace after it was asked to stop, or did not begin because
+    /// the worker ends.
     Dropped,
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn judge(end: End, case: &Case<'_>, fraction: f64) -> Option<Transiti
         End::Panicked(message) => stopped(case).unwrap_or_else(|| {
             Verdict::Failed(AttemptError::new(ErrorClass::Panicked, &format!("the handler panicked: {message}")))
         }),
-        // Only a cause drops a handler.
+        // Without a cause it has not begun.
         End::Dropped => stopped(case).unwrap_or(Verdict::Released(Duration::ZERO, None)),
     };
     let default = RetryPolicy::default();
