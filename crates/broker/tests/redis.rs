@@ -1,6 +1,8 @@
 //! What only Redis can show: scripts that vanish, memory that runs out, servers that go away, keys and their sizes. The
 //! contract itself is in `tests/conformance`.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,13 +121,13 @@ async fn row_17_emptying_the_script_cache_disturbs_nobody() {
     let mut flusher = plain(&server).await;
     let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
     let flushing = tokio::spawn(async move {
-        let mut flushed = 0_u32;
+        let mut rounds = 0_u32;
         while stopped.try_recv().is_err() {
             tell(&mut flusher, "SCRIPT FLUSH").await;
-            flushed += 1;
+            rounds += 1;
             tokio::task::yield_now().await;
         }
-        flushed
+        rounds
     });
     let mut enqueued = BTreeSet::new();
     let mut done = BTreeSet::new();

@@ -55,16 +55,16 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE = "base" "job" "keys" "enqueue";
-    CLAIM = "base" "job" "slices" "prune" "lane" "grant" "claim";
-    RENEW = "base" "job" "held" "renew";
-    FINISH = "base" "job" "held" "finish";
-    REPORT = "base" "job" "held" "report";
-    SWEEP = "base" "job" "slices" "prune" "sweep";
-    OPERATE = "base" "job" "act" "operate";
-    BULK = "base" "job" "act" "bulk";
-    EDIT = "base" "job" "edit";
-    PAUSE = "base" "prune" "pause";
+    ENQUEUE = "base" "events" "job" "keys" "enqueue";
+    CLAIM = "base" "events" "job" "due" "slices" "prune" "lane" "grant" "claim";
+    RENEW = "base" "events" "job" "held" "renew";
+    FINISH = "base" "events" "job" "held" "settle" "finish";
+    REPORT = "base" "events" "job" "held" "report";
+    SWEEP = "base" "events" "job" "due" "slices" "prune" "sweep";
+    OPERATE = "base" "events" "job" "act" "operate";
+    BULK = "base" "events" "job" "act" "bulk";
+    EDIT = "base" "events" "job" "edit";
+    PAUSE = "base" "events" "prune" "pause";
     LOOK = "base" "job" "facts" "look";
     LIST = "base" "job" "facts" "lane" "list";
     STATS = "base" "job" "prune" "lane" "stats";

@@ -1,5 +1,6 @@
 //! The worker's side: claim, renew, finish, report, sweep. A few scripts per batch of jobs, however many they are.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,15 +51,18 @@ impl WorkerSide for RedisBroker {
     }
 
     async fn finish(&self, queue: &QueueName, worker: &WorkerId, items: Vec<Finish>) -> Result<Vec<LeaseStatus>> {
-        let mut statuses = Vec::with_capacity(items.len());
-        for chunk in items.chunks(MAX_CLAIM) {
+        let mut statuses = vec![LeaseStatus::Lost; items.len()];
+        for (chunk, statuses) in items.chunks(MAX_CLAIM).zip(statuses.chunks_mut(MAX_CLAIM)) {
+            let order = order(chunk);
             let fill = |cmd: &mut Cmd| {
                 cmd.arg(worker.as_str());
-                for item in chunk {
-                    add_end(cmd, item);
-                }
+                add_ends(cmd, chunk, &order);
             };
-            read_statuses(&mut statuses, self.run(&FINISH, queue, fill).await?, chunk.len())?;
+            let mut answers = Vec::with_capacity(chunk.len());
+            read_statuses(&mut answers, self.run(&FINISH, queue, fill).await?, chunk.len())?;
+            for (index, answer) in order.plain.into_iter().chain(order.others).zip(answers) {
+                statuses[index] = answer;
+            }
         }
         self.keep_logs(queue, &items, &statuses).await;
         Ok(statuses)
@@ -151,7 +155,44 @@ fn claimed(items: &mut Items) -> Result<ClaimedJob> {
     })
 }
 
-/// Adds what `lua/finish.lua` takes of an end: id, token, letter, number, JSON.
+/// Positions of the ends of one call, as `lua/finish.lua` takes them: first those that completed without a result.
+#[derive(Debug, Default)]
+struct Order {
+    plain: Vec<usize>,
+    others: Vec<usize>,
+}
+
+fn order(items: &[Finish]) -> Order {
+    let is_plain = |item: &Finish| matches!(item.transition, Transition::Complete { result: None });
+    let (plain, others): (Vec<_>, Vec<_>) = (0..items.len()).partition(|&index| is_plain(&items[index]));
+    if plain.is_empty() || others.is_empty() {
+        return Order { plain, others };
+    }
+    // The first end of an attempt counts, so a call that ends one twice keeps its order.
+    let ids: HashSet<_> = items.iter().map(|item| &item.lease.id).collect();
+    if ids.len() == items.len() {
+        Order { plain, others }
+    } else {
+        Order { plain: Vec::new(), others: (0..items.len()).collect() }
+    }
+}
+
+/// Adds what `lua/finish.lua` takes behind the worker.
+fn add_ends(cmd: &mut Cmd, items: &[Finish], order: &Order) {
+    let mut tokens = Vec::with_capacity(order.plain.len() * 6);
+    for &index in &order.plain {
+        tokens.extend_from_slice(&items[index].lease.token.to_be_bytes()[2..]);
+    }
+    cmd.arg(order.plain.len()).arg(tokens);
+    for &index in &order.plain {
+        cmd.arg(items[index].lease.id.as_str());
+    }
+    for &index in &order.others {
+        add_end(cmd, &items[index]);
+    }
+}
+
+/// Adds one end that is not plain: id, token, letter, number, JSON.
 fn add_end(cmd: &mut Cmd, item: &Finish) {
     cmd.arg(item.lease.id.as_str()).arg(item.lease.token);
     let json = |error: &AttemptError| serde_json::to_string(error).unwrap_or_default();

@@ -7,8 +7,12 @@ local max, slice = tonumber(ARGV[4]), tonumber(ARGV[6])
 promote(slice)
 reap(slice, tonumber(ARGV[7]))
 expire(slice)
-prune({ tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]) }, math.max(slice, max))
+-- Not with every claim, but twice as fast as jobs are claimed.
+if math.floor((token + max) / slice) > math.floor(token / slice) then
+  prune({ tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]) }, 2 * math.max(slice, max))
+end
 
+local full = true
 local pause = paused()
 if not pause and max > 0 then
   local front, n = call('ZRANGE', WAITING, 0, max - 1, 'WITHSCORES'), 1
@@ -20,7 +24,7 @@ if not pause and max > 0 then
   while granted < max do
     local other = tonumber(front[2 * n] or math.huge)
     if score < other then
-      local head = struct.pack(LAYOUT, 'r', 5, 0, 0, 0, 0, now, score - 5 * LEVEL, token + granted + 1, now, 0, 0, 1,
+      local head = pack(LAYOUT, 'r', 5, 0, 0, 0, 0, now, score - 5 * LEVEL, token + granted + 1, now, 0, 0, 1,
         0, worker, '')
       grant(id, spec, head, 1)
       pass(id)
@@ -34,10 +38,16 @@ if not pause and max > 0 then
   end
   if passed > 0 then call('LTRIM', LINE, passed, -1) end
   flush()
-  if granted > 0 then call('HSET', META, 'token', token + granted) end
+  send('HSET', HEAD, new_heads)
+  send('ZADD', LEASES, new_leases)
+  if granted > 0 then
+    change('token', token + granted)
+    first[LEASES] = math.min(peek(LEASES), tonumber(deadline))
+  end
+  full = granted == max or #names == max or passed > 2000
 end
 done(worker)
-local more = available() > 0
+local more = full and available() > 0
 if more and not pause then wake() end
 answer[1] = next_in(more, pause)
 return answer

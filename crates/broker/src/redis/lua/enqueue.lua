@@ -25,7 +25,7 @@ local function join(i, id, spec, options)
     local taken = unique ~= '-' and key_taken(id, spec, unique, tonumber(ttl), conflict)
     if taken then return taken end
   end
-  later('HSET', SPEC, id, struct.pack('>I6I6', now, place + i) .. spec)
+  later('HSET', SPEC, id, pack('>I6I6', now, place + i) .. spec)
   local wait = due and string.match(due, '^%+(%d+)$')
   local at = wait and now + tonumber(wait) or tonumber(due or '') or now
   if options == '' or at <= now and priority == '5' and expires == '0' and unique == '-' then
@@ -36,7 +36,7 @@ local function join(i, id, spec, options)
   end
   local h = fresh(now, place + i)
   h.priority, h.expires = tonumber(priority), tonumber(expires)
-  if unique ~= '-' then h.unique, h.ttl, h.hold = unique, tonumber(ttl), tonumber(hold) end
+  if unique ~= '-' then h.unique, h.ttl, h.hold = unique, tonumber(ttl), tonumber(hold) + 1 end
   enter(id, h, at > now and 's' or 'a', at)
   if at > now then soonest = math.min(soonest or at, at) else added = true end
   say('e', h.state, 0, id)

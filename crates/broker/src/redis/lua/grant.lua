@@ -1,12 +1,14 @@
 -- Prelude of claim.lua: what becomes of a job that is taken out of the line.
 
-local worker, lease = ARGV[3], tonumber(ARGV[5])
-local token, granted, answer = tonumber(call('HGET', META, 'token') or 0), 0, { 0 }
+local worker, deadline = ARGV[3], exact('%.0f', now + tonumber(ARGV[5]))
+local new_heads, new_leases = {}, {}
+local token, granted, answer = tonumber(known(3) or 0), 0, { 0 }
 local function grant(id, spec, head, attempt)
-  later('HSET', HEAD, id, head)
-  later('ZADD', LEASES, now + lease, id)
   local at = 3 * granted + 2
   answer[at], answer[at + 1], answer[at + 2] = id, spec, head
+  at = 2 * granted + 1
+  new_heads[at], new_heads[at + 1] = id, head
+  new_leases[at], new_leases[at + 1] = deadline, id
   granted = granted + 1
   say('c', 'r', attempt, id)
 end
@@ -17,7 +19,7 @@ local function take(id, spec, raw)
   if not raw then return end
   local h = parse(raw)
   if not spec then
-    spec = struct.pack('>I6I6', h.since, h.place)
+    spec = pack('>I6I6', h.since, h.place)
     later('HSET', SPEC, id, spec)
     discard(id, h, CORRUPT)
     return say('d', 'd', h.attempt, id, CORRUPT)

@@ -1,6 +1,7 @@
 -- Prelude: one job. A job is its spec (12 bytes: when it was enqueued, its first place; then JSON that no script reads)
 -- and its head (below), which exists once the job differs from a fresh one: default priority, available, never claimed.
 -- Fresh jobs stand in LINE. An entry of LINE whose job has a head, or no spec, is void and passed over.
+-- `hold` says whether it has a unique key: 0 none, 1 until it ends, 2 for the key's own time.
 local LAYOUT = '>c1BBBBBI6I6I6I6I6I6I4I4ss'
 local SET = { s = SCHEDULED, y = RETRYABLE, r = LEASES, a = WAITING, c = COMPLETED, x = CANCELLED, d = DISCARDED }
 local IDLE = { s = true, y = true, a = true }
@@ -9,15 +10,15 @@ local ENDED = { c = true, x = true, d = true }
 local REJECTED, EXPIRED, WORKER_LOST, CORRUPT = 2, 3, 5, 6
 
 local function parse(raw)
-  local h, rest = {}, nil
-  h.state, h.priority, h.lost, h.cancel, h.hold, h.reason, h.since, h.place, h.token, h.started, h.expires, h.ttl,
-    h.attempt, h.failed, h.worker, h.unique, rest = struct.unpack(LAYOUT, raw)
+  local state, priority, lost, cancel, hold, reason, since, place, token, started, expires, ttl, attempt, failed,
+    worker, unique, rest = unpack_bytes(LAYOUT, raw)
   -- What a newer release wrote behind is kept.
-  h.tail = string.sub(raw, rest)
-  return h
+  return { state = state, priority = priority, lost = lost, cancel = cancel, hold = hold, reason = reason,
+    since = since, place = place, token = token, started = started, expires = expires, ttl = ttl, attempt = attempt,
+    failed = failed, worker = worker, unique = unique, tail = string.sub(raw, rest) }
 end
 local function format(h)
-  return struct.pack(LAYOUT, h.state, h.priority, h.lost, h.cancel, h.hold, h.reason, h.since, h.place, h.token,
+  return pack(LAYOUT, h.state, h.priority, h.lost, h.cancel, h.hold, h.reason, h.since, h.place, h.token,
     h.started, h.expires, h.ttl, h.attempt, h.failed, h.worker, h.unique) .. h.tail
 end
 local function fresh(since, place)
@@ -28,7 +29,7 @@ end
 local function load(id)
   local spec, raw = call('HGET', SPEC, id), call('HGET', HEAD, id)
   if raw then return parse(raw), spec end
-  if spec then return fresh(struct.unpack('>I6I6', spec)), spec end
+  if spec then return fresh(unpack_bytes('>I6I6', spec)), spec end
 end
 
 -- Takes a job out of the set of its state.
@@ -50,7 +51,7 @@ local function enter(id, h, state, score)
   if state == 'a' then score = h.priority * LEVEL + h.place end
   if ENDED[state] then
     score = stamp()
-    if h.hold == 0 then release(id, h) end
+    if h.hold == 1 then release(id, h) end
   end
   later('ZADD', SET[state], score, id)
   if h.expires > 0 and IDLE[state] then later('ZADD', EXPIRING, h.expires, id) end

@@ -15,7 +15,7 @@ local function read_on(count)
   for i = #ids_, 1, -1 do
     places[i] = false
     if specs_[i] and not read_heads[i] then
-      local _, place = struct.unpack('>I6I6', specs_[i])
+      local _, place = unpack_bytes('>I6I6', specs_[i])
       if place < least then places[i], least = place, place end
     end
   end

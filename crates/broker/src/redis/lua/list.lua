@@ -25,7 +25,7 @@ for i = 1, #found, 2 do page[#page + 1] = { tonumber(found[i + 1]), found[i] } e
 -- Where in LINE the jobs behind the cursor begin: places grow along it, so halve the distance.
 local function place_at(index)
   local spec = call('HGET', SPEC, call('LINDEX', LINE, index) or '')
-  if spec then return (select(2, struct.unpack('>I6I6', spec))) end
+  if spec then return (select(2, unpack_bytes('>I6I6', spec))) end
 end
 local function behind(place)
   local low, high = 0, call('LLEN', LINE)

@@ -1,4 +1,4 @@
--- Prelude: retention, and the times at which a queue wants to be looked at again.
+-- Prelude: retention, and what a queue is at this moment.
 
 -- Removes the oldest ended jobs of a set: those that ended `age` ms ago or earlier, and those beyond `most`.
 local function prune_set(set, age, most, slice)
@@ -33,23 +33,12 @@ end
 local function available()
   return call('ZCARD', WAITING) + math.max(call('HLEN', SPEC) - call('HLEN', HEAD), 0)
 end
--- Time in ms until the next job is due, the next lease runs out or the pause ends; 0 if there are jobs to claim, -1 if
--- nothing is ahead.
-local function next_in(some_available, pause)
-  if some_available and not pause then return 0 end
-  local soonest = pause and pause >= 0 and now + pause or nil
-  for _, set in ipairs({ SCHEDULED, RETRYABLE, LEASES }) do
-    local first = call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]
-    if first and (not soonest or tonumber(first) < soonest) then soonest = tonumber(first) end
-  end
-  return soonest and math.max(soonest - now, 0) or -1
-end
 -- Time in ms until the queue's pause ends by itself, -1 if nobody said when; nothing if it is not paused.
 local function paused()
-  local since, till = unpack(call('HMGET', META, 'pause_since', 'pause_until'))
-  if not since then return nil end
-  till = tonumber(till or '')
+  if not known(4) then return nil end
+  local till = tonumber(known(5) or '')
   if not till then return -1 end
   if till > now then return till - now end
+  meta[4] = false
   call('HDEL', META, 'pause_since', 'pause_until', 'pause_by', 'pause_why')
 end

@@ -1,10 +1,8 @@
 -- Prelude: what time does to a queue, in bounded slices. Each answers how many jobs it touched.
 
-local function heads(ids)
-  return #ids > 0 and call('HMGET', HEAD, unpack(ids)) or {}
-end
 -- Waiting jobs beyond their expires_at are discarded.
 local function expire(slice)
+  if peek(EXPIRING) > now then return 0 end
   local ids = call('ZRANGEBYSCORE', EXPIRING, '-inf', now, 'LIMIT', 0, slice)
   for i, raw in ipairs(heads(ids)) do
     local id, h = ids[i], raw and parse(raw)
@@ -14,11 +12,13 @@ local function expire(slice)
       say('x', 'd', h.attempt, id, EXPIRED)
     end
   end
-  if #ids > 0 then flush() end
+  flush()
+  first = {}
   return #ids
 end
 -- Jobs whose leases ran out go back to their place, or end: cancelled if that was asked, discarded at the cap.
 local function reap(slice, cap)
+  if peek(LEASES) > now then return 0 end
   local ids = call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, slice)
   for i, raw in ipairs(heads(ids)) do
     local id = ids[i]
@@ -33,29 +33,7 @@ local function reap(slice, cap)
       say('l', h.state, h.attempt, id, reason, h.worker)
     end
   end
-  if #ids > 0 then flush() end
-  return #ids
-end
--- Due jobs become available, in the order of their due times, behind those that wait already.
-local function promote(slice)
-  local due = {}
-  for _, set in ipairs({ SCHEDULED, RETRYABLE }) do
-    local found = call('ZRANGEBYSCORE', set, '-inf', now, 'WITHSCORES', 'LIMIT', 0, slice)
-    for i = 1, #found, 2 do due[#due + 1] = { found[i], tonumber(found[i + 1]), set } end
-  end
-  if #due == 0 then return 0 end
-  table.sort(due, function(a, b) if a[2] ~= b[2] then return a[2] < b[2] end return a[1] < b[1] end)
-  local ids = {}
-  for i = 1, math.min(#due, slice) do ids[i] = due[i][1] end
-  for i, raw in ipairs(heads(ids)) do
-    later('ZREM', due[i][3], ids[i])
-    if raw then
-      local h = parse(raw)
-      h.place = stamp()
-      enter(ids[i], h, 'a')
-      say('p', 'a', h.attempt, ids[i])
-    end
-  end
   flush()
+  first = {}
   return #ids
 end

@@ -17,7 +17,7 @@ for priority = 0, 9 do
 end
 local _, _, spec = lane(100)
 if spec then
-  local since = struct.unpack('>I6', spec)
+  local since = unpack_bytes('>I6', spec)
   oldest = math.min(oldest or since, since)
 end
 if oldest then counts[8] = math.max(now - oldest, 0) end

@@ -1,0 +1,31 @@
+-- Prelude of every script that writes: events, wake-ups, and the end of a script.
+
+-- One event per change: kind, state after it, attempt, reason if any, id, worker if it is not the caller. One stream
+-- entry per script, numbered by its last event, so that the stream is trimmed by events and a reader sees gaps.
+local said, lines = 0, {}
+local function say(kind, state, attempt, id, reason, worker)
+  said = said + 1
+  if reason or worker then
+    attempt = attempt .. (reason and '/' .. reason or '')
+    if worker then id = id .. ' ' .. worker end
+  end
+  lines[said] = kind .. state .. attempt .. ' ' .. id
+end
+
+-- Lets one waiting worker look. It leaves another mark if it does not take everything.
+local function wake()
+  if call('EXISTS', WAKE) == 0 then call('LPUSH', WAKE, 1) end
+end
+
+-- Ends a script that wrote: everything collected, the ticks used, the events.
+local function done(worker)
+  flush()
+  if tick then change('tick', tick) end
+  local last = said > 0 and tonumber(known(2) or 0) + said
+  if last then change('seq', last) end
+  if #changed > 0 then call('HSET', META, unpack(changed)) end
+  if said == 0 then return end
+  local oldest = math.max(last - tonumber(ARGV[2]), 0)
+  call('XADD', EVENTS, 'MINID', '~', exact('%.0f-0', oldest), exact('%.0f-0', last),
+    'n', said, 't', now, 'w', worker or '', 'e', table.concat(lines, '\n'))
+end

@@ -1,0 +1,53 @@
+-- Prelude of finish.lua: the ends of attempts.
+
+local waiting, soonest, ended = false, nil, {}
+-- Ends an attempt whose lease is held.
+local function settle(id, h, state, number, json)
+  local due, reason = nil, nil
+  ended[id] = true
+  if state == 'y' or state == 'd' then h.failed = h.failed + 1 end
+  later('ZREM', LEASES, id)
+  if json ~= '' then
+    if state == 'c' then later('HSET', RESULTS, id, json) else remember(id, h, json) end
+  end
+  -- Somebody asked it to stop: it does not run again, whatever its handler made of it.
+  if h.cancel == 1 and (state == 'y' or state == 's' or state == 'a') then state = 'x' end
+  if state == 'y' or state == 's' then
+    due = now + number
+    soonest = math.min(soonest or due, due)
+  elseif state == 'd' then
+    reason, h.reason = number, number
+  end
+  enter(id, h, state, due)
+  waiting = waiting or state == 'a'
+  say('f', state, h.attempt, id, reason)
+end
+
+-- The same for many that completed without a result, most of all jobs, without taking their heads apart: only state and
+-- time change in them. Answers how many of the ids, which stand in ARGV from `first` on, it looked at.
+local byte, cut = string.byte, string.sub
+local ends, heads, leases, n = {}, {}, {}, 0
+local function settle_plain(first, count, tokens, status)
+  if count == 0 then return end
+  local time = pack('>I6', now)
+  for i, raw in ipairs(call('HMGET', HEAD, unpack(ARGV, first, first + count - 1))) do
+    local id = ARGV[first + i - 1]
+    status[i] = 'l'
+    if raw and byte(raw, 1) == 114 and cut(raw, 19, 24) == cut(tokens, 6 * i - 5, 6 * i) and not ended[id] then
+      status[i], ended[id] = 'h', true
+      if byte(raw, 4) == 0 and byte(raw, 5) == 0 then
+        local a, b, c, d = byte(raw, 43, 46)
+        n = n + 1
+        leases[n] = id
+        ends[2 * n - 1], ends[2 * n] = stamp(), id
+        heads[2 * n - 1], heads[2 * n] = id, 'c' .. cut(raw, 2, 6) .. time .. cut(raw, 13)
+        say('f', 'c', ((a * 256 + b) * 256 + c) * 256 + d, id)
+      else
+        settle(id, parse(raw), 'c', 0, '')
+      end
+    end
+  end
+  send('ZREM', LEASES, leases)
+  send('ZADD', COMPLETED, ends)
+  send('HSET', HEAD, heads)
+end
