@@ -95,6 +95,7 @@ impl Desk<'_> {
                        SELECT held.queue, held.digest, held.job, max(held.until, mine.value ->> 2) \
                        FROM json_each(?2) AS mine CROSS JOIN unique_lock AS held \
                        ON held.queue = ?1 AND held.digest = mine.value ->> 0 WHERE held.job = mine.value ->> 1 \
+                       AND held.until > ?3 \
                        ON CONFLICT DO UPDATE SET until = excluded.until";
             sqlx::query(sql)
                 .bind(self.line.key)
