@@ -17,11 +17,12 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 5] = [
     Need { name: "redis-server 7.0 or later", present: has_redis, package: "redis-server" },
     Need { name: "PostgreSQL 15 or later", present: has_postgres, package: "postgresql" },
     Need { name: "python3 with venv and pip", present: has_python, package: "python3-venv" },
     Need { name: "libfaketime", present: has_faketime, package: "faketime" },
+    Need { name: "the sqlite3 program", present: has_sqlite, package: "sqlite3" },
 ];
 
 /// Checks all needs, installs what can be installed, and fails with the list of what cannot.
@@ -31,7 +32,7 @@ pub fn run() -> Result<()> {
         install(&missing)?;
     }
     s3_server()?;
-    println!("setup: redis-server, PostgreSQL, an S3 server and libfaketime are there");
+    println!("setup: everything that the tests start is there");
     Ok(())
 }
 
@@ -61,6 +62,10 @@ fn has_postgres() -> bool {
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut folders = debian.map(|entry| entry.path().join("bin/initdb"));
     folders.any(|initdb| initdb.exists()) || succeeds(&mut program("initdb", &["--version"]))
+}
+
+fn has_sqlite() -> bool {
+    succeeds(&mut program("sqlite3", &["--version"]))
 }
 
 fn has_python() -> bool {

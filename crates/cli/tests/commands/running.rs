@@ -32,8 +32,10 @@ fn a_job_run_exits_as_the_job_ends() {
     assert_eq!(place.json(&["queue", "list"]).as_array().expect("an array").len(), 1, "private queues are reused");
     run(&["debug.noop", "--id", "7"]).failed(2, &["--queue"]);
     run(&["debug.noop", "--id", "7", "--queue", "mail"]).ok();
-    let unknown = run(&["no.such.kind", "--wait-timeout", "500ms"]);
-    unknown.failed(124, &["no handler"]);
+    let unknown = run(&["no.such.kind"]);
+    unknown.failed(2, &["kind: this process has no handler for \"no.such.kind\"", "export.query"]);
+    let plain = place.run(&["job", "run", "debug.noop"]);
+    plain.failed(2, &["LOVAGE_DEBUG_KINDS=true adds the debug kinds"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 use lovage_broker::Broker;
-use lovage_core::{JobId, JobView, NewJob, QueueName};
+use lovage_core::{JobId, JobView, Kind, NewJob, QueueName};
 use lovage_worker::{Registry, Shutdown, WorkerConfig, WorkerError, WorkerSummary};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -55,6 +55,10 @@ pub async fn run(context: &Context, args: RunArgs) -> Outcome {
     let mut job = args.options.job(&args.kind, named, Context::now())?;
     job.validate(config.max_payload_bytes)?;
     let handlers = rooms::handlers(config, rooms::sources(config)?, config.debug_kinds)?;
+    if shared.is_none() && !handlers.kinds().any(|known| *known == job.kind) {
+        // Nobody else serves a private queue: the job would wait there for ever.
+        return Err(unknown_kind(&job.kind, &handlers));
+    }
     let broker = context.broker().await?;
     let settings = rooms::worker_config(config)?;
     let private = match shared {
@@ -78,6 +82,12 @@ pub async fn run(context: &Context, args: RunArgs) -> Outcome {
         private.give_back().await;
     }
     watch::conclude(context.output, result?)
+}
+
+fn unknown_kind(kind: &Kind, handlers: &Registry) -> Failure {
+    let known = handlers.kinds().map(Kind::as_str).collect::<Vec<_>>().join(", ");
+    let hint = if kind.as_str().starts_with("debug.") { "; LOVAGE_DEBUG_KINDS=true adds the debug kinds" } else { "" };
+    Failure::usage("kind", format!("kind: this process has no handler for \"{kind}\"; it has {known}{hint}"))
 }
 
 /// A job to be worked by this process.
