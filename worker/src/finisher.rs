@@ -23,36 +23,45 @@ pub(crate) async fn finish(engine: Arc<Engine>, mut endings: UnboundedReceiver<E
     let mut batch = Vec::new();
     let mut outage = Outage::new("write the outcomes of jobs");
     loop {
-        tokio::select! {
-            biased;
-            taken = endings.recv_many(&mut batch, MAX_CLAIM) => if taken == 0 { return },
-            () = close.cancelled(), if !endings.is_closed() => endings.close(),
+        if batch.is_empty() {
+            tokio::select! {
+                biased;
+                taken = endings.recv_many(&mut batch, MOST_AT_ONCE) => if taken == 0 { return },
+                () = close.cancelled(), if !endings.is_closed() => endings.close(),
+            }
+        } else {
+            // What could not be written does not hold up what came since, which may be for another part of the broker.
+            batch.extend(std::iter::from_fn(|| endings.try_recv().ok()).take(MOST_AT_ONCE));
         }
-        while !batch.is_empty() {
-            batch = match write(&engine, batch).await {
-                Ok(()) => {
-                    outage.answered();
-                    Vec::new()
-                }
-                Err((rest, error)) => {
-                    let pause = outage.failed(&error, &*engine.entropy);
-                    tokio::time::sleep(pause).await;
-                    rest
-                }
-            };
-        }
+        batch = match write(&engine, batch).await {
+            Ok(()) => {
+                outage.answered();
+                Vec::new()
+            }
+            Err((rest, error)) => {
+                tokio::time::sleep(outage.failed(&error, &*engine.entropy)).await;
+                rest
+            }
+        };
     }
 }
 
+/// Endings taken from the channel at once.
+const MOST_AT_ONCE: usize = MAX_CLAIM;
+
 type Unwritten = (Vec<Ending>, BrokerError);
 
-/// Writes a batch, one call per queue, all at once. Answers what has to be tried again.
+/// Writes a batch, one call per queue and thousand, all at once. Answers what has to be tried again.
 async fn write(engine: &Engine, batch: Vec<Ending>) -> Result<(), Unwritten> {
-    let mut lines: BTreeMap<usize, Vec<Ending>> = BTreeMap::new();
+    let mut lines: BTreeMap<usize, Vec<Vec<Ending>>> = BTreeMap::new();
     for ending in batch {
-        lines.entry(ending.attempt.line).or_default().push(ending);
+        let calls = lines.entry(ending.attempt.line).or_default();
+        match calls.last_mut() {
+            Some(call) if call.len() < MAX_CLAIM => call.push(ending),
+            _ => calls.push(vec![ending]),
+        }
     }
-    let calls = lines.into_values().map(|endings| write_line(engine, endings));
+    let calls = lines.into_values().flatten().map(|endings| write_call(engine, endings));
     let mut unwritten: Option<Unwritten> = None;
     for result in join_all(calls).await {
         if let Err((rest, error)) = result {
@@ -65,7 +74,7 @@ async fn write(engine: &Engine, batch: Vec<Ending>) -> Result<(), Unwritten> {
     unwritten.map_or(Ok(()), Err)
 }
 
-async fn write_line(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritten> {
+async fn write_call(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritten> {
     // The last progress and log lines first: after its end a job takes none.
     for ending in &endings {
         if ending.attempt.has_told()

@@ -25,9 +25,12 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LISTEN_FOR: Duration = Duration::from_secs(10);
 
+/// How long the last words with the broker may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// A running keeper. Ends when dropped.
 pub(crate) struct Keeper {
-    _stop: DropGuard,
+    stop: DropGuard,
     /// Resolves when the thread has ended.
     pub ended: oneshot::Receiver<()>,
 }
@@ -49,7 +52,13 @@ impl Keeper {
         let spawned = std::thread::Builder::new().name("lovage-keeper".to_owned()).spawn(thread);
         spawned.map_err(|error| broken(error.to_string()))?;
         ready.await.map_err(|_| broken("its thread ended at once".to_owned()))??;
-        Ok(Self { _stop: stop.drop_guard(), ended })
+        Ok(Self { stop: stop.drop_guard(), ended })
+    }
+
+    /// Takes the worker out of the registry and ends the thread.
+    pub async fn end(self) {
+        drop(self.stop);
+        let _ = tokio::time::timeout(GOODBYE, self.ended).await;
     }
 }
 
@@ -80,10 +89,12 @@ fn live(
         };
         let _ = ready.send(Ok(()));
         tokio::select! {
-            () = stop.cancelled() => {}
             // None of them ends; a slow call of one does not hold up the others.
-            _ = async { tokio::join!(renew(engine, &broker), enforce(engine), beat(engine, &broker), listen(engine, &broker)) } => {}
+            _ = async { tokio::join!(renew(engine, &broker), enforce(engine), listen(engine, &broker)) } => {}
+            () = beat(engine, &broker, stop) => {}
         }
+        // On the connection of the heartbeats, so that none of them comes later and registers it again.
+        let _ = broker.unregister(&engine.config.id).await;
     });
 }
 
@@ -182,10 +193,12 @@ async fn enforce(engine: &Engine) {
 
 // ------------------------------------------------------------------------------------------------ messages
 
-async fn beat(engine: &Engine, broker: &Arc<dyn Broker>) {
+/// Shows a sign of life until the end. A heartbeat that is under way is not dropped.
+async fn beat(engine: &Engine, broker: &Arc<dyn Broker>, stop: &CancellationToken) {
     let mut shown = WorkerState::Running;
     loop {
         tokio::select! {
+            () = stop.cancelled() => return,
             () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
             // A change of state is shown at once.
             () = engine.quiet.cancelled(), if shown == WorkerState::Running => {}

@@ -36,12 +36,18 @@ impl Running {
     /// written yet needs its lease.
     pub async fn until_stopped(&mut self) -> Result<(), WorkerError> {
         let engine = Arc::clone(&self.engine);
-        let driver_ended = self.claim_and_run().await?;
-        if !driver_ended {
-            self.drain().await;
+        let ended = self.claim_and_run().await;
+        match &ended {
+            Ok(true) => {}
+            Ok(false) => self.drain().await,
+            Err(_) => {
+                engine.drain.cancel();
+                self.fetcher.abort();
+                self.driver.abort();
+            }
         }
         hand_back(&engine);
-        Ok(())
+        ended.map(|_| ())
     }
 
     /// Runs until nothing is left to run (true) or somebody wants the worker to end (false).

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lovage_broker::Connect;
 use lovage_core::{Clock, Entropy};
@@ -22,9 +21,6 @@ use crate::keeper::Keeper;
 use crate::registry::Registry;
 use crate::stop::Running;
 use crate::sweeper;
-
-/// How long the registry may take to forget the worker.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A worker, ready to run.
 pub struct Worker {
@@ -80,8 +76,7 @@ impl Worker {
         drop(sweeper);
         close.cancel();
         flush(&engine, finisher).await;
-        drop(running);
-        let _ = timeout(GOODBYE, engine.broker.unregister(&engine.config.id)).await;
+        running.keeper.end().await;
         let summary = engine.counts.summary();
         tracing::info!(worker_id = %engine.config.id, ?summary, "worker ended");
         ended.map(|()| summary)
