@@ -124,22 +124,13 @@ impl Desk<'_> {
 
     /// Gives back the unique keys of jobs that came to their end, where they still own them.
     async fn release_locks(&mut self, rows: &[Row]) -> Result<(), Fault> {
-        let mut free = Vec::new();
-        let mut ended = Vec::new();
-        for row in rows.iter().filter(|row| row.state.is_final() && !row.before.is_final()) {
-            if let Some(lock) = &row.lock {
-                if lock.hold == Hold::Finished { &mut free } else { &mut ended }.push((&lock.digest, &row.id));
-            }
-        }
-        if !free.is_empty() {
-            self.free_locks(&free).await?;
-        }
-        if !ended.is_empty() {
-            let sql = "UPDATE unique_lock SET ended = 1 WHERE queue = ?1 AND (digest, job) IN \
-                       (SELECT value ->> 0, value ->> 1 FROM json_each(?2))";
-            sqlx::query(sql).bind(self.line.key).bind(serde_json::to_string(&ended)?).execute(&mut *self.conn).await?;
-        }
-        Ok(())
+        let ended = rows.iter().filter(|row| row.state.is_final() && !row.before.is_final());
+        let owned: Vec<_> = ended
+            .filter_map(|row| Some((row.lock.as_ref()?, &row.id)))
+            .filter(|(lock, _)| lock.hold == Hold::Finished)
+            .map(|(lock, id)| (&lock.digest, id))
+            .collect();
+        if owned.is_empty() { Ok(()) } else { self.free_locks(&owned).await }
     }
 
     /// Removes locks, each only if its job still owns it.

@@ -122,14 +122,10 @@ impl Desk<'_> {
         // Of two jobs with one key the first has taken it when the second comes: its time lies ahead.
         let sql = "INSERT INTO unique_lock (queue, digest, job, until) \
                    SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2) WHERE true \
-                   ON CONFLICT DO UPDATE SET job = excluded.job, until = excluded.until, ended = 0 \
+                   ON CONFLICT DO UPDATE SET job = excluded.job, until = excluded.until \
                    WHERE unique_lock.until <= ?3";
         let locks = serde_json::to_string(&locks)?;
         sqlx::query(sql).bind(self.line.key).bind(&locks).bind(self.now_ms()).execute(&mut *self.conn).await?;
-        // A key that is still its own (held for its time) belongs to a job that is not at its end any more.
-        let sql = "UPDATE unique_lock SET ended = 0 WHERE queue = ?1 AND (digest, job) IN \
-                   (SELECT value ->> 0, value ->> 1 FROM json_each(?2))";
-        sqlx::query(sql).bind(self.line.key).bind(&locks).execute(&mut *self.conn).await?;
         Ok(())
     }
 

@@ -165,7 +165,7 @@ impl Desk<'_> {
     async fn take_locks<'l>(&mut self, locks: impl Iterator<Item = (&'l str, &'l JobId, i64)>) -> Result<(), Fault> {
         let sql = "INSERT INTO unique_lock (queue, digest, job, until) \
                    SELECT ?1, value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2) WHERE true \
-                   ON CONFLICT DO UPDATE SET job = excluded.job, until = excluded.until, ended = 0";
+                   ON CONFLICT DO UPDATE SET job = excluded.job, until = excluded.until";
         let locks = serde_json::to_string(&locks.collect::<Vec<_>>())?;
         sqlx::query(sql).bind(self.line.key).bind(locks).execute(&mut *self.conn).await?;
         Ok(())

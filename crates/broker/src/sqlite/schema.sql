@@ -77,17 +77,15 @@ CREATE TABLE log (
     PRIMARY KEY (job, n)
 ) STRICT, WITHOUT ROWID;
 
--- Who holds a unique key. `ended` marks a lock that outlives its job (held for its time): only those are swept, for the
--- lock of a job that is not at its end is renewed with its lease even after it ran out.
+-- Who holds a unique key and until when. A lock whose time is over is as good as gone; a sweep removes it.
 CREATE TABLE unique_lock (
     queue INTEGER NOT NULL,
     digest TEXT NOT NULL,
     job TEXT NOT NULL,
     until INTEGER NOT NULL,
-    ended INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (queue, digest)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX unique_lock_ended ON unique_lock (queue, until) WHERE ended = 1;
+CREATE INDEX unique_lock_until ON unique_lock (queue, until);
 
 -- Events, many to a row: `last` is the number of the row's last event in its queue, `body` a JSON array of them.
 CREATE TABLE event (

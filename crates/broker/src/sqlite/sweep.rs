@@ -194,7 +194,7 @@ impl Desk<'_> {
         query.fetch_all(&mut *self.conn).await?.iter().map(Row::read).collect()
     }
 
-    /// Removes ended jobs beyond the retention, and locks that outlived their jobs. Answers whether more is left.
+    /// Removes ended jobs beyond the retention, and locks whose time is over. Answers whether more is left.
     async fn prune(&mut self, retention: &Retention) -> Result<(u64, bool), Fault> {
         let (mut pruned, mut more) = (0, false);
         for (state, age, keep) in [
@@ -212,7 +212,7 @@ impl Desk<'_> {
             more |= seqs.len() >= SLICE;
         }
         let sql = "DELETE FROM unique_lock WHERE queue = ?1 AND digest IN (SELECT digest FROM unique_lock \
-                   WHERE queue = ?1 AND ended = 1 AND until <= ?2 ORDER BY until LIMIT ?3 + 0)";
+                   WHERE queue = ?1 AND until <= ?2 ORDER BY until LIMIT ?3 + 0)";
         let query = sqlx::query(sql).bind(self.line.key).bind(self.now_ms()).bind(SLICE as i64);
         let locks = query.execute(&mut *self.conn).await?.rows_affected();
         Ok((pruned, more || locks >= SLICE as u64))
