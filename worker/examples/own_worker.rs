@@ -1,5 +1,7 @@
 //! A worker of your own; Ctrl-C drains it. `lovage job enqueue greet --queue default --args '"Ada"'` gives it work.
 
+#![expect(clippy::print_stdout, reason = "a program may print")]
+
 use std::sync::Arc;
 
 use lovage_broker::{Broker, Connect, OsEntropy, SqliteBroker, SqliteConfig, SystemClock};
