@@ -10,10 +10,7 @@ pub(crate) struct JobLease<'a>(pub &'a JobContext);
 #[async_trait]
 impl LeaseCheck for JobLease<'_> {
     async fn confirm(&self) -> Result<(), LeaseLost> {
-        self.0.confirm_lease().await.map_err(|lost| {
-            tracing::info!(%lost, "an attempt stands down before it publishes");
-            LeaseLost
-        })
+        self.0.confirm_lease().await.map_err(|lost| LeaseLost(lost.to_string()))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use lovage_core::Invalid;
 
-/// The attempt no longer holds its job: somebody else runs it, or it is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the lease of this attempt is lost")]
-pub struct LeaseLost;
+/// The attempt does not hold its job as far as it knows: somebody else runs it, it is gone, or nobody could be asked.
+/// Carries the reason in words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the file is not published: {0}")]
+pub struct LeaseLost(pub String);
 
 /// An error of the artifact store.
 #[derive(Debug, thiserror::Error)]

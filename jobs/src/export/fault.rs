@@ -16,7 +16,9 @@ pub(super) fn invalid(error: Invalid) -> JobError {
 /// An error of the artifact store.
 pub(super) fn artifact(error: ArtifactError) -> JobError {
     match error {
-        ArtifactError::LeaseLost(_) => JobError::Cancelled,
+        // If the lease is really lost, nothing that is answered here gets written. If it only could not be confirmed
+        // (the broker is away), the attempt has failed and says why; nobody has asked to cancel the job.
+        ArtifactError::LeaseLost(lost) => JobError::Retry(lost.into()),
         ArtifactError::Invalid(invalid) => JobError::Discard(invalid.into()),
         // Also what a person has to mend: the job waits and shows the reason.
         other => JobError::Retry(other.into()),
@@ -69,8 +71,8 @@ fn describe(error: &PgDatabaseError) -> String {
 /// Whether the same query would meet the same error again (PostgreSQL manual, appendix A).
 fn helpless(code: &str) -> bool {
     match code {
-        // A writing statement in our read-only transaction.
-        "25006" => true,
+        // Time limits of the transaction: it was suspended, or the server was slow.
+        "25P03" | "25P04" => false,
         // Connection, resources, shutdown, lock and time limits, serialisation; and what an operator mends: a wrong
         // password, a missing database.
         _ => matches!(
@@ -102,11 +104,19 @@ mod tests {
         for code in ["42601", "42P01", "42501", "22012", "0A000", "25006", "21000", "54001"] {
             assert!(helpless(code), "{code}");
         }
-        for code in
-            ["08006", "57P01", "57014", "53300", "40001", "40P01", "55P03", "28P01", "3D000", "XX000", "58030", ""]
-        {
+        for code in [
+            "08006", "57P01", "57014", "53300", "40001", "40P01", "55P03", "25P03", "25P04", "28P01", "3D000", "XX000",
+            "58030", "",
+        ] {
             assert!(!helpless(code), "{code}");
         }
+    }
+
+    #[test]
+    fn a_lease_that_nobody_confirms_is_a_failure_and_no_cancel() {
+        let lost = lovage_artifacts::LeaseLost("the broker is away".into());
+        let JobError::Retry(text) = artifact(lost.into()) else { panic!("nobody cancelled it") };
+        assert_eq!(text.to_string(), "the file is not published: the broker is away");
     }
 
     #[test]

@@ -78,6 +78,6 @@ impl Lease {
 #[async_trait::async_trait]
 impl LeaseCheck for Lease {
     async fn confirm(&self) -> Result<(), LeaseLost> {
-        if self.0 { Ok(()) } else { Err(LeaseLost) }
+        if self.0 { Ok(()) } else { Err(LeaseLost("a test took it".into())) }
     }
 }
