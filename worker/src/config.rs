@@ -34,10 +34,10 @@ pub struct WorkerConfig {
     pub cancel_grace: Duration,
     /// How long the last outcomes may take to be written when the worker ends.
     pub flush_timeout: Duration,
-    /// Claim no more than so many jobs in all, then drain.
+    /// Claim no more than so many jobs in all, those that are given back included, then drain.
     pub max_jobs: Option<u64>,
-    /// Drain once its queues have no available job and it runs none. Jobs that are scheduled or retryable for later
-    /// and jobs that other workers run do not count; a paused queue with available jobs is not empty.
+    /// End once its queues have nothing available or due within two seconds, and it runs nothing. What is scheduled or
+    /// retryable for later and what other workers run does not count; a paused queue with available jobs is not empty.
     pub exit_when_empty: bool,
     /// Where to send what happens inside; for tests.
     pub observer: Option<UnboundedSender<WorkerEvent>>,

@@ -5,17 +5,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::join_all;
-use lovage_broker::{BrokerError, Claim, ClaimedJob, HeldLease, Wake};
+use lovage_broker::{BrokerError, Wake};
+use lovage_core::QueueName;
 use lovage_core::limits::MAX_CLAIM;
-use lovage_core::{QueueName, Transition};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use crate::attempt::Attempt;
 use crate::engine::Engine;
 use crate::event::WorkerEvent;
 use crate::executor::Work;
+use crate::intake::intake;
 use crate::leases::Leases;
 use crate::line::Line;
 use crate::outage::Outage;
@@ -148,7 +148,7 @@ impl Fetcher {
             match answer {
                 Ok(claim) => {
                     self.lines[index].note(asked, &claim, Instant::now());
-                    self.take(index, claim, &mut slots);
+                    intake(&engine, index, claim.jobs, &mut slots, &self.works);
                 }
                 Err(error) => failure = Some(error),
             }
@@ -192,30 +192,6 @@ impl Fetcher {
         tokio::select! {
             () = stop(&self.engine) => {}
             () = tokio::time::sleep(pause) => {}
-        }
-    }
-
-    /// Sends claimed jobs to their slots.
-    fn take(&self, line: usize, claim: Claim, slots: &mut OwnedSemaphorePermit) {
-        if claim.jobs.is_empty() {
-            return;
-        }
-        let (engine, queue) = (&self.engine, &self.lines[line].queue);
-        let jobs = claim.jobs.len();
-        engine.counts.claimed.fetch_add(jobs as u64, Ordering::Relaxed);
-        let attempts: Vec<_> = claim.jobs.iter().map(|job| Arc::new(attempt(line, queue, job))).collect();
-        engine.leases.insert(attempts.iter());
-        engine.tell(|| WorkerEvent::Claimed { queue: queue.clone(), jobs });
-        // The worker was told to stop while the claim was under way: nothing of it begins.
-        let too_late = engine.drain.is_cancelled();
-        for (job, attempt) in claim.jobs.into_iter().zip(attempts) {
-            match slots.split(1) {
-                Some(slot) if !too_late => {
-                    // The receiver ends after this sender; if it broke, the lease runs out and the job is safe.
-                    let _ = self.works.send(Work { attempt, job, slot });
-                }
-                _ => engine.end(&attempt, Transition::Release { delay: Duration::ZERO, error: None }),
-            }
         }
     }
 
@@ -294,11 +270,6 @@ impl Fetcher {
         }
         true
     }
-}
-
-fn attempt(line: usize, queue: &QueueName, job: &ClaimedJob) -> Attempt {
-    let lease = HeldLease { id: job.id.clone(), token: job.token };
-    Attempt::new(line, queue.clone(), lease, job.attempt, job.enqueued_at)
 }
 
 /// Resolves when nothing more is to be claimed.

@@ -17,6 +17,7 @@ mod executor;
 mod fetcher;
 mod finisher;
 mod handler;
+mod intake;
 mod keeper;
 mod kind_slots;
 mod leases;
