@@ -161,7 +161,8 @@ async fn an_attempt_that_lost_its_lease_publishes_nothing() {
     let lost = job("lost", 1, 1);
     lost.lose_lease();
     let ended = bench.run(&lost, ExportQuery::new("select * from t")).await;
-    assert!(matches!(ended, Err(JobError::Cancelled)), "{ended:?}");
+    // Whatever it answers, its worker writes nothing for a lease that is lost.
+    assert!(matches!(ended, Err(JobError::Retry(_))), "{ended:?}");
     bench.nothing_is_left_of("lost").await;
 }
 
