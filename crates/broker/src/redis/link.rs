@@ -102,7 +102,7 @@ impl Link {
     {
         let before = self.number();
         match self.run(script, &fill).await {
-            Err(BrokerError::Unavailable(_)) if before.is_some() && self.number().is_none() => {
+            Err(BrokerError::Unavailable(_)) if before.is_some() && self.number() != before => {
                 self.run(script, &fill).await
             }
             answer => answer,
