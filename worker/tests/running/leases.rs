@@ -10,20 +10,23 @@ use lovage_testkit::{Fault, FaultyBroker, Point};
 use lovage_worker::{Handler, JobContext, JobError, Registry, Shutdown, WorkerConfig, WorkerEvent};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::time::Instant;
 
 use crate::bench::{Bench, Run, start, worker};
 use crate::handlers::{Blocks, BlocksAside, Echo, Gate};
 
-const SHORT: Duration = Duration::from_millis(600);
+/// Short enough for a test to outlast it, long enough for a busy machine to renew it.
+const SHORT: Duration = Duration::from_millis(1_500);
 
 /// A worker with a short lease, and one slot: while it is taken, the worker cannot take its own lost job again.
 fn short(bench: &Bench, name: &str) -> WorkerConfig {
-    WorkerConfig { slots: 1, ..bench.config(name).lease(SHORT) }
+    WorkerConfig { slots: 1, renew_every: SHORT / 5, ..bench.config(name).lease(SHORT) }
 }
 
-/// Waits for so many renewals of at least one lease.
-async fn renewals(run: &mut Run, times: usize) {
-    for _ in 0..times {
+/// Watches renewals until a job has run three times as long as its lease.
+async fn outlast_three_leases(run: &mut Run) {
+    let began = Instant::now();
+    while began.elapsed() < 3 * SHORT {
         run.event("a renewal", |event| matches!(event, WorkerEvent::Renewed { leases } if *leases > 0).then_some(()))
             .await;
     }
@@ -37,7 +40,7 @@ pub async fn row_04_a_job_longer_than_its_lease_starts_once(bench: Bench) {
     // Another worker stands by and would take the job the moment its lease ran out.
     let mut other = bench.start_with(short(&bench, "w2"), Registry::new().with(Echo));
     other.ready().await;
-    renewals(&mut run, 9).await;
+    outlast_three_leases(&mut run).await;
     gate.0.notify_one();
     assert_eq!(run.finished(&id).await, Change::Complete);
     run.drain().await;
@@ -63,7 +66,7 @@ pub async fn row_05_a_blocked_runtime_keeps_its_leases(bench: Bench) {
     };
     let mut run = Run::watch(events, shutdown);
     run.started(&id).await;
-    renewals(&mut run, 9).await;
+    outlast_three_leases(&mut run).await;
     let view = bench.view(&id).await;
     assert_eq!((view.state, view.attempt, view.lost), (State::Running, 1, 0));
     blocks.stop.store(true, Ordering::Release);
