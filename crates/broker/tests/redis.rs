@@ -48,9 +48,12 @@ async fn with_clock(server: &RedisServer) -> (RedisBroker, Arc<ManualClock>) {
     (RedisBroker::connect(config).await.unwrap(), clock)
 }
 
-/// A plain connection beside the broker's.
+/// A plain connection beside the broker's, patient enough for a busy machine.
 async fn plain(server: &RedisServer) -> redis::aio::MultiplexedConnection {
-    redis::Client::open(server.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
+    let patient =
+        redis::AsyncConnectionConfig::new().set_response_timeout(Some(LEASE)).set_connection_timeout(Some(LEASE));
+    let client = redis::Client::open(server.url()).unwrap();
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
 }
 
 async fn tell(connection: &mut redis::aio::MultiplexedConnection, command: &str) -> Value {
