@@ -14,6 +14,8 @@ pub fn run_tests(arguments: &[&str]) -> Result<()> {
     let fixed = [
         "tarpaulin",
         "--workspace",
+        "--exclude",
+        "xtask",
         "--locked",
         "--skip-clean",
         "--engine",
