@@ -106,8 +106,10 @@ pub trait WorkerSide: Send + Sync {
     /// Writes progress and log lines of a running attempt. Refused with [`LeaseStatus::Lost`] without the lease.
     async fn report(&self, queue: &QueueName, report: Report) -> Result<LeaseStatus>;
 
-    /// Waits until one of `queues` may have something to claim, the worker has a [`Control`], or `timeout` is over.
-    /// May wake without need, never misses: a job that became available since the last claim wakes a waiter.
+    /// Waits until one of `queues` may have something to claim or `timeout` is over. May wake without need, never
+    /// misses: a job that became available since the last claim wakes a waiter. A wait for no queue at all hears the
+    /// worker's [`Control`] messages instead; a wait for queues leaves them alone, so that no message can end with a
+    /// waiter that is busy claiming.
     async fn wait(&self, queues: &[QueueName], worker: &WorkerId, timeout: Duration) -> Result<Wake>;
 
     /// One bounded slice (1,000 jobs of each sort) of what time does to a queue: due jobs become available, expired

@@ -244,6 +244,10 @@ async fn row_20_out_of_memory_leaves_nothing_half_written() {
         if jobs.is_empty() {
             break;
         }
+        // What runs keeps its lease, or it would be taken for lost and run again.
+        let leases: Vec<_> = jobs.iter().map(|job| HeldLease { id: job.id.clone(), token: job.token }).collect();
+        let renewed = broker.renew(&queue(), &leases, Duration::from_secs(30)).await.unwrap();
+        assert!(renewed.iter().all(|status| *status == LeaseStatus::Held));
         assert!(
             broker.finish(&queue(), &worker(), complete(&jobs)).await.unwrap().iter().all(|s| *s == LeaseStatus::Held)
         );

@@ -34,6 +34,7 @@ pub use progress::{LogLevel, LogLine, Progress};
 pub use retry::RetryPolicy;
 pub use state::{Change, DiscardReason, IllegalChange, State, transition};
 pub use unique::{Hold, OnConflict, Unique};
+pub use validate::batch as validate_batch;
 pub use view::{Counts, JobView, PastError, Pause, QueueView, WorkerState, WorkerView};
 pub use wire::{WIRE_VERSION, WireError};
 

@@ -8,6 +8,8 @@ pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 pub const MAX_RESULT_BYTES: usize = 64 * 1024;
 /// Most jobs in one enqueue call.
 pub const MAX_BATCH: usize = 10_000;
+/// Bytes of all arguments in one enqueue call: what a broker takes in well within its patience for an answer.
+pub const MAX_BATCH_BYTES: usize = 32 * 1024 * 1024;
 /// Longest name of a queue.
 pub const MAX_QUEUE_CHARS: usize = 64;
 /// Longest name of a kind, a tenant or a worker.

@@ -36,7 +36,8 @@ pub enum OnConflict {
     /// The new job is refused, naming the holder.
     Reject,
     /// A holder that still waits takes the new job's content (last write wins, its id and its place stay). If it
-    /// already runs, the new job waits behind it and takes the key over: no change is lost, and at most one runs.
+    /// already runs, the new job is enqueued beside it and takes the key over, so that no change is lost; at most one
+    /// job with the key waits, and the two may run at the same time.
     Replace,
 }
 

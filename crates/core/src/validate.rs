@@ -2,7 +2,9 @@
 
 use crate::error::Invalid;
 use crate::job::NewJob;
-use crate::limits::{MAX_HORIZON, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_TAG_CHARS, MAX_TAGS};
+use crate::limits::{
+    MAX_BATCH, MAX_BATCH_BYTES, MAX_HORIZON, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_TAG_CHARS, MAX_TAGS,
+};
 
 pub(crate) fn new_job(job: &NewJob, max_payload: usize) -> Result<(), Invalid> {
     args(job.args.get(), max_payload)?;
@@ -43,6 +45,20 @@ pub(crate) fn args(json: &str, max_payload: usize) -> Result<(), Invalid> {
     if json.len() > max_payload {
         let help = format!("send at most {max_payload} bytes, or store the data and pass a reference to it");
         return Err(Invalid::new("args", format!("is {} bytes long", json.len()), help));
+    }
+    Ok(())
+}
+
+/// Checks an enqueue call as a whole: how many jobs, and how many bytes of arguments.
+pub fn batch(jobs: &[NewJob]) -> Result<(), Invalid> {
+    if jobs.len() > MAX_BATCH {
+        let help = format!("send at most {MAX_BATCH} a call");
+        return Err(Invalid::new("jobs", format!("has {} entries", jobs.len()), help));
+    }
+    let bytes: usize = jobs.iter().map(|job| job.args.get().len()).sum();
+    if bytes > MAX_BATCH_BYTES {
+        let help = format!("send at most {MAX_BATCH_BYTES} bytes a call");
+        return Err(Invalid::new("jobs", format!("has {bytes} bytes of arguments"), help));
     }
     Ok(())
 }

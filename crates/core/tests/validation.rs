@@ -1,5 +1,7 @@
 //! What is refused at the door, and that the answer names the field and what to do.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use lovage_core::limits::{MAX_METADATA_BYTES, MAX_PAYLOAD_BYTES, MAX_TAGS};
 use lovage_core::{Invalid, NewJob, RetryPolicy, Timestamp, Unique};
 

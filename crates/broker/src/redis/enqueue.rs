@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use lovage_core::limits::MAX_BATCH;
-use lovage_core::{Hold, Invalid, JobId, JobSpec, NewJob, OnConflict, QueueName, Timestamp, Unique};
+use lovage_core::{Hold, JobId, JobSpec, NewJob, OnConflict, QueueName, Timestamp, Unique};
 use redis::{Cmd, Value};
 
 use super::fault::is_script_missing;
@@ -114,10 +113,7 @@ fn key_options(unique: &Unique) -> String {
 #[async_trait]
 impl Producer for RedisBroker {
     async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<EnqueueOutcome>> {
-        if jobs.len() > MAX_BATCH {
-            let help = format!("send at most {MAX_BATCH} a call");
-            return Err(Invalid::new("jobs", format!("has {} entries", jobs.len()), help).into());
-        }
+        lovage_core::validate_batch(&jobs)?;
         let now = self.config.clock.now();
         let mut outcomes = Vec::with_capacity(jobs.len());
         let mut queues = BTreeMap::<QueueName, Vec<Draft>>::new();

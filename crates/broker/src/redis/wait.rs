@@ -96,7 +96,7 @@ impl RedisBroker {
         }
     }
 
-    /// Starts a blocking pop: messages before wake-ups.
+    /// Starts a blocking pop: of wake-ups, or of messages if there are no queues.
     fn block(
         &self,
         idle: Idle,
@@ -108,7 +108,9 @@ impl RedisBroker {
         let timeout = timeout.max(Duration::from_millis(1));
         let queues: Vec<_> = queues.iter().map(|queue| (queue.clone(), self.keys.of(queue))).collect();
         let mut cmd = redis::cmd("BLPOP");
-        cmd.arg(self.keys.control(worker));
+        if queues.is_empty() {
+            cmd.arg(self.keys.control(worker));
+        }
         for (_, keys) in &queues {
             cmd.arg(keys.wake());
         }

@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use lovage_core::limits::MAX_BATCH;
-use lovage_core::{Entropy, Hold, Invalid, JobId, JobSpec, NewJob, OnConflict, QueueName, Timestamp, Unique};
+use lovage_core::{Entropy, Hold, JobId, JobSpec, NewJob, OnConflict, QueueName, Timestamp, Unique};
 
 use super::fault::Fault;
 use super::plan::Plan;
@@ -51,10 +50,7 @@ impl Enqueue {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> Result<Self, BrokerError> {
-        if jobs.len() > MAX_BATCH {
-            let help = format!("send at most {MAX_BATCH} a call");
-            return Err(Invalid::new("jobs", format!("has {} entries", jobs.len()), help).into());
-        }
+        lovage_core::validate_batch(&jobs)?;
         let mut outcomes = Vec::with_capacity(jobs.len());
         let mut drafts = BTreeMap::<_, Vec<_>>::new();
         for (index, job) in jobs.into_iter().enumerate() {

@@ -127,7 +127,9 @@ impl Wait<'_> {
         let end = Instant::now() + timeout;
         let names = serde_json::to_string(self.queues).map_err(Fault::from)?;
         loop {
-            if let Some(control) = self.control().await? {
+            if self.queues.is_empty()
+                && let Some(control) = self.control().await?
+            {
                 return Ok(Wake::Control(control));
             }
             let next = match self.look(&names).await? {

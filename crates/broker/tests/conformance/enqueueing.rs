@@ -1,7 +1,7 @@
 //! Handing jobs in.
 
 use lovage_broker::{BrokerError, EnqueueOutcome, Refused};
-use lovage_core::limits::{MAX_BATCH, MAX_PAYLOAD_BYTES};
+use lovage_core::limits::{MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES};
 use lovage_core::{Clock as _, JobSpec, NewJob, State, Timestamp};
 
 use crate::bench::{Bench, START, seconds};
@@ -88,6 +88,15 @@ pub async fn a_batch_over_the_limit_is_refused_whole(bench: Bench) {
     let jobs = (0..=MAX_BATCH as u64).map(|n| bench.job(n)).collect();
     let error = bench.broker.enqueue(jobs).await.unwrap_err();
     assert!(matches!(&error, BrokerError::Invalid(invalid) if invalid.field == "jobs"), "{error}");
+    assert!(bench.claim(1).await.is_empty());
+}
+
+pub async fn a_batch_of_too_many_bytes_is_refused_whole(bench: Bench) {
+    let mut job = bench.job(0);
+    job.args = serde_json::value::to_raw_value(&"x".repeat(60_000)).unwrap();
+    let jobs = vec![job; MAX_BATCH_BYTES / 60_000 + 1];
+    let error = bench.broker.enqueue(jobs).await.unwrap_err();
+    assert!(error.to_string().starts_with("jobs: has "), "{error}");
     assert!(bench.claim(1).await.is_empty());
 }
 

@@ -45,6 +45,7 @@ suite! {
         the_same_id_with_other_content_is_refused_with_the_field,
         a_bad_job_does_not_hinder_the_others,
         a_batch_over_the_limit_is_refused_whole,
+        a_batch_of_too_many_bytes_is_refused_whole,
         ten_thousand_jobs_go_in_with_one_call,
         one_call_may_fill_several_queues,
         a_delay_makes_it_scheduled_and_a_past_instant_means_now,
@@ -119,6 +120,7 @@ suite! {
     reading {
         a_job_is_found_without_its_queue,
         pages_cover_a_state_once,
+        pages_pass_over_what_was_deleted,
         counts_and_the_oldest_age,
         progress_and_logs_are_kept_and_bounded,
         an_unknown_queue_is_empty,
@@ -141,6 +143,7 @@ suite! {
     waiting {
         a_new_job_wakes_a_waiting_worker,
         a_waiting_worker_hears_a_cancel,
+        a_wait_for_jobs_leaves_messages_alone,
         waiting_ends_when_the_time_is_over,
     }
 }

@@ -38,6 +38,14 @@ pub async fn pages_cover_a_state_once(bench: Bench) {
     assert!(bench.listed(State::Scheduled, 10).await.is_empty(), "retryable jobs are no scheduled ones");
 }
 
+pub async fn pages_pass_over_what_was_deleted(bench: Bench) {
+    let mut ids = bench.add_many(1_000).await;
+    for id in ids.drain(400..700) {
+        bench.broker.delete(&bench.queue, &id).await.unwrap();
+    }
+    assert_eq!(bench.listed(State::Available, 10).await, ids);
+}
+
 pub async fn counts_and_the_oldest_age(bench: Bench) {
     bench.add_many(2).await;
     let mut later = bench.job(3);

@@ -1,7 +1,5 @@
 //! Unique keys. Row 22 of the thirty failures: a lock that leaks, or is freed too early.
 
-use std::time::Duration;
-
 use lovage_broker::{EnqueueOutcome, Refused};
 use lovage_core::{DiscardReason, Hold, NewJob, OnConflict, State, Transition, Unique};
 
@@ -113,7 +111,7 @@ pub async fn every_final_state_frees_the_key(bench: Bench) {
     // Expired.
     let mut job = unique(&bench, 5, OnConflict::Reject);
     job.delay_ms = Some(1_000);
-    job.expires_at = Some(lovage_core::Clock::now(&*bench.clock).plus(Duration::from_millis(2_000)));
+    job.expires_at = Some(lovage_core::Clock::now(&*bench.clock).plus(seconds(2)));
     let id = bench.add(job).await;
     bench.clock.advance(seconds(3));
     bench.broker.sweep(&bench.queue).await.unwrap();

@@ -31,6 +31,12 @@ pub struct Job {
     unique: Option<(u8, Hold)>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    ForGood,
+    Until(u64),
+}
+
 /// What a command answered, in a form that all three can give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -57,7 +63,7 @@ pub struct Model {
     places: u64,
     tokens: u64,
     /// Paused, possibly until an instant.
-    pub paused: Option<Option<u64>>,
+    pub paused: Option<Paused>,
 }
 
 impl Job {
@@ -92,7 +98,7 @@ impl Model {
             Command::Operate(operation, id) => self.operate(*operation, *id),
             Command::EditPriority(id, level) => self.edit(*id, *level),
             Command::Pause(until) => {
-                self.paused = Some(until.map(|by| self.now + by));
+                self.paused = Some(until.map_or(Paused::ForGood, |by| Paused::Until(self.now + by)));
                 Answer::Ok
             }
             Command::Resume => {
@@ -117,14 +123,13 @@ impl Model {
         {
             let waits = self.jobs.get(&holder).map(|job| job.state);
             match (on_conflict, waits) {
-                (OnConflict::Return, _) => return Answer::Existing(holder),
                 (OnConflict::Reject, _) => return Answer::Taken(holder),
                 (OnConflict::Replace, Some(State::Running)) => {}
                 (OnConflict::Replace, Some(state)) if !state.is_final() => {
                     self.jobs.get_mut(&holder).expect("it is there").args = new.args;
                     return Answer::Replaced(holder);
                 }
-                (OnConflict::Replace, _) => return Answer::Existing(holder),
+                (OnConflict::Return | OnConflict::Replace, _) => return Answer::Existing(holder),
             }
         }
         if let Some((key, _, _)) = new.unique {
@@ -156,7 +161,11 @@ impl Model {
     }
 
     fn is_paused(&self) -> bool {
-        self.paused.is_some_and(|until| until.is_none_or(|until| until > self.now))
+        match self.paused {
+            None => false,
+            Some(Paused::ForGood) => true,
+            Some(Paused::Until(until)) => until > self.now,
+        }
     }
 
     /// Ids in `state`, ordered by `key`.

@@ -23,9 +23,9 @@ local function change(field, value)
   changed[#changed + 1], changed[#changed + 2] = field, value
 end
 
--- Ticks order everything that happens in a queue: milliseconds since 2024 times 512, and always above the last one.
--- They fit 49 bits until 2058, so that ten priorities times a tick is exact in a double.
-local EPOCH, TICKS, LEVEL = 1704067200000, 512, 562949953421312
+-- Ticks order everything that happens in a queue: milliseconds since 2024 times 256, and always above the last one.
+-- They fit 48 bits until 2058, so that a spec has room for them and ten priorities times a tick is exact in a double.
+local EPOCH, TICKS, LEVEL = 1704067200000, 256, 562949953421312
 local tick
 local function stamp()
   if not tick then

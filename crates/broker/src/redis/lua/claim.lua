@@ -48,6 +48,6 @@ if not pause and max > 0 then
 end
 done(worker)
 local more = full and available() > 0
-if more and not pause then wake() end
+if (more or math.min(peek(SCHEDULED), peek(RETRYABLE)) <= now) and not pause then wake() end
 answer[1] = next_in(more, pause)
 return answer

@@ -43,10 +43,14 @@ end
 if state == 'a' and (not last or last < 6 * LEVEL) then
   if last and last >= 5 * LEVEL then began = behind(last - 5 * LEVEL) end
   passed = began
-  for _ = 0, limit do
+  local more = limit + 1
+  while more > 0 do
     local score, id = lane(limit)
     if not id then break end
-    page[#page + 1] = { score, id }
+    -- Between deleted jobs the search may have begun too early: what was shown is not shown again.
+    if not last or score > last then
+      page[#page + 1], more = { score, id }, more - 1
+    end
     pass(id)
   end
   table.sort(page, function(a, b) return a[1] < b[1] end)
