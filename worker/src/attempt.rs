@@ -158,10 +158,14 @@ impl Attempt {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether something is told and not written.
-    pub fn has_told(&self) -> bool {
-        let told = self.told();
-        told.progress.is_some() || !told.lines.is_empty()
+    /// Whether something is told and not written; a write under way counts as not written.
+    pub fn has_unwritten(&self) -> bool {
+        // In this order: who writes takes what was told while it holds the lock.
+        let told = {
+            let told = self.told();
+            told.progress.is_some() || !told.lines.is_empty()
+        };
+        told || self.writing.try_lock().is_err()
     }
 
     /// Keeps the latest progress. Answers whether a write has to be planned.

@@ -1,7 +1,7 @@
 //! What the parts of one worker share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(crate) struct Engine {
     pub now: CancellationToken,
     endings: UnboundedSender<Ending>,
     pub coming_back: ComingBack,
+    /// Per queue of the settings: jobs given back unused (no handler, no slot of their kind) since one was begun.
+    pub turned_away: Vec<AtomicUsize>,
 }
 
 impl Engine {
@@ -69,6 +71,7 @@ impl Engine {
             now: shutdown.now.child_token(),
             endings,
             coming_back: ComingBack::default(),
+            turned_away: config.queues.iter().map(|_| AtomicUsize::default()).collect(),
             config,
         }
     }

@@ -1,10 +1,11 @@
 //! Runs one claimed attempt: a straight walk of small steps, each of which may end it. Knows nothing of apalis.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lovage_broker::ClaimedJob;
-use lovage_core::{JobSpec, Transition};
+use lovage_core::{DiscardReason, JobSpec, Transition, WireError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Span;
@@ -56,6 +57,7 @@ pub(crate) async fn run(engine: &Engine, work: Work) -> End {
     let limits = begin(&attempt, &spec, &registered.options);
     let facts = Facts { kind: spec.kind, tenant: spec.tenant, tags: spec.tags, metadata: spec.metadata };
     let context = JobContext::new(Arc::clone(&attempt), facts, Arc::new(engine.reporter.clone()));
+    engine.turned_away[attempt.line].store(0, Ordering::Relaxed);
     announce(engine, &attempt).await;
     supervise(engine, &attempt, &limits, registered.handler.run(&spec.args, context)).await
 }
@@ -142,6 +144,9 @@ fn grace(engine: &Engine, attempt: &Attempt) -> Duration {
 
 /// Judges the end, logs it once and sends it to the broker.
 pub(crate) fn settle(engine: &Engine, attempt: &Arc<Attempt>, failed_before: u32, end: End) {
+    if matches!(end, End::KindFull | End::NoHandler(_) | End::Unreadable(WireError::Newer(_))) {
+        engine.turned_away[attempt.line].fetch_add(1, Ordering::Relaxed);
+    }
     let case = Case { cause: attempt.cause(), terms: attempt.terms(), failed_before, worker: &engine.config.id };
     let Some(transition) = judge(end, &case, engine.entropy.fraction()) else { return engine.lose(attempt) };
     if !attempt.is_settled() {
@@ -164,6 +169,10 @@ fn log(attempt: &Attempt, transition: &Transition) {
         Transition::Retry { delay, error } => tracing::warn!(
             duration_ms, outcome = "retryable", ?delay, error.r#type = ?error.class, error.message = error.message,
             "attempt failed"
+        ),
+        // The text of a rejection often quotes an argument; it stands with the job, not in the log.
+        Transition::Discard { reason: reason @ DiscardReason::Rejected, error } => tracing::error!(
+            duration_ms, outcome = "discarded", %reason, error.r#type = ?error.class, "job discarded; its errors say why"
         ),
         Transition::Discard { reason, error } => tracing::error!(
             duration_ms, outcome = "discarded", %reason, error.r#type = ?error.class, error.message = error.message,

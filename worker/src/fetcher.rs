@@ -50,6 +50,8 @@ pub(crate) struct Fetcher {
     rotation: u64,
     /// Since when some queue has had more than was asked of it.
     backlog: Option<Instant>,
+    /// Until then nothing is waited for, because waiting failed at once.
+    deaf_until: Option<Instant>,
     /// For `exit_when_empty`: the departures from `Leases` when the last look at all queues began.
     looked_at: Option<u64>,
 }
@@ -60,7 +62,7 @@ impl Fetcher {
         let lines = engine.config.queues.iter().map(|(queue, weight)| Line::new(queue.clone(), *weight)).collect();
         let waiting = Waiting::new(Arc::clone(&engine.broker), engine.config.id.clone());
         let outage = Outage::new("claim jobs");
-        Self { engine, works, lines, waiting, outage, rotation: 0, backlog: None, looked_at: None }
+        Self { engine, works, lines, waiting, outage, rotation: 0, backlog: None, deaf_until: None, looked_at: None }
     }
 
     /// Claims until it is enough. A claim that is under way is never dropped: its jobs would be lost until their
@@ -100,7 +102,12 @@ impl Fetcher {
             line.due = line.due.min(due);
         }
         let now = Instant::now();
-        self.lines.iter_mut().for_each(|line| line.ready |= line.due <= now);
+        for (line, away) in self.lines.iter_mut().zip(&self.engine.turned_away) {
+            line.ready |= line.due <= now;
+            if line.ready && away.load(Ordering::Relaxed) >= self.engine.config.slots {
+                line.pace(now);
+            }
+        }
     }
 
     /// How many more jobs may be claimed in all.
@@ -162,7 +169,8 @@ impl Fetcher {
 
     /// While a backlog keeps the fetcher busy, the other queues are listened to beside it.
     async fn hear_meanwhile<T>(&mut self, calls: impl Future<Output = T>) -> T {
-        if self.backlog.is_some_and(|since| since.elapsed() > BACKLOG) && self.waiting.covers().is_empty() {
+        let long = self.backlog.is_some_and(|since| since.elapsed() > BACKLOG);
+        if long && !self.is_deaf() && self.waiting.covers().is_empty() {
             let idle: Vec<QueueName> =
                 self.lines.iter().filter(|line| !line.ready).map(|line| line.queue.clone()).collect();
             if !idle.is_empty() {
@@ -198,7 +206,7 @@ impl Fetcher {
     /// Nothing to claim: waits for the broker, the next due time, or the end.
     async fn rest(&mut self) {
         let engine = Arc::clone(&self.engine);
-        if self.waiting.covers().len() < self.lines.len() {
+        if !self.is_deaf() && self.waiting.covers().len() < self.lines.len() {
             let missed = self.waiting.end();
             let all: Vec<QueueName> = self.lines.iter().map(|line| line.queue.clone()).collect();
             self.waiting.begin(all);
@@ -228,6 +236,10 @@ impl Fetcher {
         }
     }
 
+    fn is_deaf(&self) -> bool {
+        self.deaf_until.is_some_and(|until| Instant::now() < until)
+    }
+
     fn woken(&mut self, woken: Result<Wake, BrokerError>) {
         match woken {
             Ok(Wake::Queue(queue)) => self.look_at(&[queue]),
@@ -236,6 +248,7 @@ impl Fetcher {
             Err(error) => {
                 tracing::debug!(error.message = %error, "cannot wait for jobs; looking once a second meanwhile");
                 let soon = Instant::now() + AGAIN;
+                self.deaf_until = Some(soon);
                 self.lines.iter_mut().for_each(|line| line.due = line.due.min(soon));
             }
         }

@@ -74,15 +74,18 @@ async fn write(engine: &Engine, batch: Vec<Ending>) -> Result<(), Unwritten> {
     unwritten.map_or(Ok(()), Err)
 }
 
+/// Whether the broker may take the same outcome later: it is away, or a person has to mend how it is set up (a password
+/// that was changed, a right that is missing). Work that is done is not thrown away for that.
+fn may_pass(error: &BrokerError) -> bool {
+    error.is_transient() || matches!(error, BrokerError::Misconfigured(_))
+}
+
 async fn write_call(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritten> {
     // The last progress and log lines first: after its end a job takes none.
-    for ending in &endings {
-        if ending.attempt.has_told()
-            && let Err(error) = engine.reporter.write(&ending.attempt).await
-            && error.is_transient()
-        {
-            return Err((endings, error));
-        }
+    let unwritten = endings.iter().filter(|ending| ending.attempt.has_unwritten());
+    let reports = join_all(unwritten.map(|ending| engine.reporter.write(&ending.attempt))).await;
+    if let Some(error) = reports.into_iter().filter_map(Result::err).find(may_pass) {
+        return Err((endings, error));
     }
     let Some(queue) = endings.first().map(|ending| ending.attempt.queue.clone()) else { return Ok(()) };
     let items = endings.iter().map(item).collect();
@@ -91,7 +94,7 @@ async fn write_call(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritt
             conclude(engine, &endings, &statuses);
             Ok(())
         }
-        Err(error) if error.is_transient() => Err((endings, error)),
+        Err(error) if may_pass(&error) => Err((endings, error)),
         Err(error) if endings.len() == 1 => {
             give_up(engine, &endings, &error);
             Ok(())
@@ -106,7 +109,7 @@ async fn one_by_one(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritt
     while let Some(ending) = endings.next() {
         match engine.broker.finish(&ending.attempt.queue, &engine.config.id, vec![item(&ending)]).await {
             Ok(statuses) => conclude(engine, &[ending], &statuses),
-            Err(error) if error.is_transient() => {
+            Err(error) if may_pass(&error) => {
                 let rest = std::iter::once(ending).chain(endings).collect();
                 return Err((rest, error));
             }

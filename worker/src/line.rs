@@ -15,6 +15,9 @@ const HOT: Duration = Duration::from_millis(10);
 /// Never faster than this while idle.
 const IDLE_PACE: Duration = Duration::from_secs(1);
 
+/// Between two claims while the jobs of a queue cannot be used.
+const TURNED_AWAY_PACE: Duration = Duration::from_millis(500);
+
 #[derive(Debug)]
 pub(crate) struct Line {
     pub queue: QueueName,
@@ -29,16 +32,19 @@ pub(crate) struct Line {
     pub soon: bool,
     /// Empty answers in a row that said to come back at once.
     misses: u32,
+    /// When it was last claimed from.
+    claimed_at: Option<Instant>,
 }
 
 impl Line {
     /// A queue that nobody has looked at.
     pub fn new(queue: QueueName, weight: u32) -> Self {
-        Self { queue, weight, ready: true, full: false, due: Instant::now(), soon: false, misses: 0 }
+        Self { queue, weight, ready: true, full: false, due: Instant::now(), soon: false, misses: 0, claimed_at: None }
     }
 
     /// Notes the answer to a claim of `asked` jobs.
     pub fn note(&mut self, asked: usize, claim: &Claim, now: Instant) {
+        self.claimed_at = Some(now);
         let next = claim.next_in.unwrap_or(LOOK_EVERY);
         self.full = claim.jobs.len() >= asked;
         self.ready = self.full || (next.is_zero() && !claim.jobs.is_empty());
@@ -47,6 +53,15 @@ impl Line {
         // Two workers may race for one due job, a paused queue has what nobody may take: back off from both.
         let least = Duration::from_millis((1 << self.misses.min(10)) - 1).min(IDLE_PACE);
         self.due = now + next.min(LOOK_EVERY).max(least);
+    }
+
+    /// Slows the pace while what it gives cannot be used here: jobs without a handler, or without a free slot of their
+    /// kind. Claiming on would only move them in circles.
+    pub fn pace(&mut self, now: Instant) {
+        if let Some(again) = self.claimed_at.map(|at| at + TURNED_AWAY_PACE).filter(|&again| again > now) {
+            self.ready = false;
+            self.due = again;
+        }
     }
 }
 
@@ -89,6 +104,18 @@ mod tests {
         assert_eq!(noted(0, None).1, LOOK_EVERY);
         assert_eq!(noted(0, Some(Duration::from_hours(1))).1, LOOK_EVERY);
         assert_eq!(noted(1, Some(Duration::from_millis(37))).1, Duration::from_millis(37));
+    }
+
+    #[test]
+    fn jobs_that_cannot_be_used_slow_the_pace_and_do_not_stop_it() {
+        let now = Instant::now();
+        let mut line = Line::new("q".parse().unwrap(), 1);
+        line.note(4, &claim(4, Some(Duration::ZERO)), now);
+        line.pace(now);
+        assert_eq!((line.ready, line.due), (false, now + TURNED_AWAY_PACE));
+        line.ready = true;
+        line.pace(now + TURNED_AWAY_PACE);
+        assert!(line.ready);
     }
 
     #[test]

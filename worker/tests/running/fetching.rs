@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use crate::bench::{Bench, start};
-use crate::handlers::{Blocks, Capped, Echo};
+use crate::handlers::{Blocks, Capped, Echo, Release};
 
 /// Ends only when four of it run at once.
 struct Meets(Arc<Barrier>);
@@ -38,6 +38,7 @@ pub async fn jobs_run_side_by_side(bench: Bench) {
 pub async fn a_blocked_thread_does_not_stop_the_others(bench: Bench) {
     // A runtime of its own for the worker: the blocked thread is one of its two.
     let blocks = Blocks::default();
+    let _release = Release::at_the_end(&blocks.stop);
     let stuck = bench.add("blocks", json!({})).await;
     let registry = Registry::new().with(blocks.clone()).with(Echo);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();

@@ -81,6 +81,21 @@ pub struct Blocks {
     pub timeout: Option<Duration>,
 }
 
+/// Lets a blocked thread go when the test ends, also when it fails: its runtime could not end otherwise.
+pub struct Release(Arc<AtomicBool>);
+
+impl Release {
+    pub fn at_the_end(stop: &Arc<AtomicBool>) -> Self {
+        Self(Arc::clone(stop))
+    }
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 impl Handler for Blocks {
     type Args = Value;
     type Output = ();

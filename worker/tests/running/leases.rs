@@ -13,7 +13,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::Instant;
 
 use crate::bench::{Bench, Run, start, worker};
-use crate::handlers::{Blocks, BlocksAside, Echo, Gate};
+use crate::handlers::{Blocks, BlocksAside, Echo, Gate, Release};
 
 /// Short enough for a test to outlast it, long enough for a busy machine to renew it.
 const SHORT: Duration = Duration::from_millis(1_500);
@@ -51,6 +51,7 @@ pub async fn row_04_a_job_longer_than_its_lease_starts_once(bench: Bench) {
 
 pub async fn row_05_a_blocked_runtime_keeps_its_leases(bench: Bench) {
     let blocks = Blocks::default();
+    let _release = Release::at_the_end(&blocks.stop);
     let id = bench.add("blocks", json!({})).await;
     let (observer, events) = unbounded_channel();
     let config = WorkerConfig { observer: Some(observer), ..short(&bench, "w1") };
@@ -78,6 +79,7 @@ pub async fn row_05_a_blocked_runtime_keeps_its_leases(bench: Bench) {
 
 pub async fn row_06_a_handler_that_never_yields_loses_its_job(bench: Bench) {
     let stuck = Blocks { timeout: Some(Duration::from_millis(50)), ..Blocks::default() };
+    let _release = Release::at_the_end(&stuck.stop);
     let id = bench.add("blocks", json!({})).await;
     let mut first = bench.start_with(short(&bench, "w1"), Registry::new().with(stuck.clone()));
     assert_eq!(first.started(&id).await, 1);
@@ -98,6 +100,7 @@ pub async fn row_06_a_handler_that_never_yields_loses_its_job(bench: Bench) {
 
 pub async fn row_06_a_handler_stuck_in_blocking_work_is_recovered(bench: Bench) {
     let stop = Arc::new(AtomicBool::new(false));
+    let _release = Release::at_the_end(&stop);
     let id = bench.add("blocks-aside", json!({})).await;
     let mut run = bench.start(Registry::new().with(BlocksAside(Arc::clone(&stop))));
     assert_eq!(run.finished(&id).await, Change::Discard(DiscardReason::TimedOut));

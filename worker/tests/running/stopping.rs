@@ -10,7 +10,7 @@ use lovage_worker::{Registry, WorkerConfig, WorkerError, WorkerEvent};
 use serde_json::json;
 
 use crate::bench::{Bench, LONG, at_once, start};
-use crate::handlers::{Blocks, Capped, Echo, FailsTwice, Forever, Gate};
+use crate::handlers::{Blocks, Capped, Echo, FailsTwice, Forever, Gate, Release};
 
 pub async fn a_drain_lets_running_jobs_end(bench: Bench) {
     let gate = Gate::default();
@@ -47,6 +47,7 @@ pub async fn row_25_a_drain_hands_back_without_spending_an_attempt(bench: Bench)
 
 pub async fn row_25_a_job_that_does_not_stop_is_handed_back_too(bench: Bench) {
     let stuck = Blocks::default();
+    let _release = Release::at_the_end(&stuck.stop);
     let id = bench.add("blocks", json!({})).await;
     let config = WorkerConfig { shutdown_timeout: Duration::from_millis(50), ..bench.config("w1") };
     let mut run = bench.start_with(config, Registry::new().with(stuck.clone()));
