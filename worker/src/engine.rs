@@ -44,7 +44,7 @@ pub(crate) struct Engine {
     pub now: CancellationToken,
     endings: UnboundedSender<Ending>,
     pub coming_back: ComingBack,
-    /// Per queue of the settings: jobs given back unused (no handler, no slot of their kind) since one was begun.
+    /// Per queue of the settings: jobs given back for want of a slot of their kind since one was begun.
     pub turned_away: Vec<AtomicUsize>,
 }
 

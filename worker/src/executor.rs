@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lovage_broker::ClaimedJob;
-use lovage_core::{DiscardReason, JobSpec, Transition, WireError};
+use lovage_core::{DiscardReason, JobSpec, Transition};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Span;
@@ -144,7 +144,7 @@ fn grace(engine: &Engine, attempt: &Attempt) -> Duration {
 
 /// Judges the end, logs it once and sends it to the broker.
 pub(crate) fn settle(engine: &Engine, attempt: &Arc<Attempt>, failed_before: u32, end: End) {
-    if matches!(end, End::KindFull | End::NoHandler(_) | End::Unreadable(WireError::Newer(_))) {
+    if matches!(end, End::KindFull) {
         engine.turned_away[attempt.line].fetch_add(1, Ordering::Relaxed);
     }
     let case = Case { cause: attempt.cause(), terms: attempt.terms(), failed_before, worker: &engine.config.id };

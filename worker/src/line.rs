@@ -15,8 +15,9 @@ const HOT: Duration = Duration::from_millis(10);
 /// Never faster than this while idle.
 const IDLE_PACE: Duration = Duration::from_secs(1);
 
-/// Between two claims while the jobs of a queue cannot be used.
-const TURNED_AWAY_PACE: Duration = Duration::from_millis(500);
+/// Between two claims while all slots of the kinds that a queue gives are taken: seldom enough to cost little, often
+/// enough to find the jobs of other kinds behind them.
+const TURNED_AWAY_PACE: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -55,8 +56,8 @@ impl Line {
         self.due = now + next.min(LOOK_EVERY).max(least);
     }
 
-    /// Slows the pace while what it gives cannot be used here: jobs without a handler, or without a free slot of their
-    /// kind. Claiming on would only move them in circles.
+    /// Slows the pace while what it gives has no free slot of its kind: claiming on at full speed would only move these
+    /// jobs in circles.
     pub fn pace(&mut self, now: Instant) {
         if let Some(again) = self.claimed_at.map(|at| at + TURNED_AWAY_PACE).filter(|&again| again > now) {
             self.ready = false;

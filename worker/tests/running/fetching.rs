@@ -7,7 +7,7 @@ use std::time::Duration;
 use lovage_broker::SystemClock;
 use lovage_core::{Change, Clock, Timestamp};
 use lovage_testkit::{Fault, FaultyBroker, Point};
-use lovage_worker::{Handler, JobContext, JobError, Registry, WorkerConfig, WorkerEvent};
+use lovage_worker::{Handler, JobContext, JobError, KindOptions, Registry, WorkerConfig, WorkerEvent};
 use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
@@ -66,6 +66,38 @@ pub async fn a_kind_never_runs_more_than_its_cap(bench: Bench) {
     let summary = run.end().await.unwrap();
     assert_eq!(summary.completed, 12);
     assert_eq!(capped.most.load(Ordering::Acquire), 2);
+}
+
+pub async fn a_crowd_of_a_capped_kind_is_not_moved_in_circles(bench: Bench) {
+    // Two run and do not end, eight stand by; the others can only be looked at and given back.
+    let blocks = Waits::default();
+    for _ in 0..400 {
+        bench.add("waits", json!({})).await;
+    }
+    let mut run = bench.start(Registry::new().with(blocks.clone()).with(Echo));
+    let last = bench.add("echo", json!("behind the crowd")).await;
+    assert_eq!(run.finished(&last).await, Change::Complete, "other kinds get through");
+    let took = SystemClock.now().since(bench.view(&last).await.enqueued_at);
+    blocks.0.cancel();
+    let claimed = run.drain().await.claimed;
+    let rounds = took.as_millis() as u64 / 50 + 4;
+    let slots = bench.config("w1").slots as u64;
+    assert!(claimed <= rounds * slots, "{claimed} jobs claimed in {took:?}");
+}
+
+#[derive(Clone, Default)]
+struct Waits(tokio_util::sync::CancellationToken);
+impl Handler for Waits {
+    type Args = Value;
+    type Output = ();
+    const KIND: &'static str = "waits";
+    fn options(&self) -> KindOptions {
+        KindOptions { max_running: Some(2), ..KindOptions::default() }
+    }
+    async fn run(&self, _: Value, _: JobContext) -> Result<(), JobError> {
+        self.0.cancelled().await;
+        Ok(())
+    }
 }
 
 struct When;

@@ -68,6 +68,7 @@ suite! {
         jobs_run_side_by_side,
         a_blocked_thread_does_not_stop_the_others,
         a_kind_never_runs_more_than_its_cap,
+        a_crowd_of_a_capped_kind_is_not_moved_in_circles,
         a_delayed_job_is_run_when_it_is_due_and_not_before,
         all_queues_are_served,
         an_idle_worker_hardly_asks,
