@@ -206,10 +206,12 @@ impl Fetcher {
     /// Nothing to claim: waits for the broker, the next due time, or the end.
     async fn rest(&mut self) {
         let engine = Arc::clone(&self.engine);
-        if !self.is_deaf() && self.waiting.covers().len() < self.lines.len() {
+        let now = Instant::now();
+        let usable = self.lines.iter().filter(|line| !line.is_paced(now));
+        let wanted: Vec<QueueName> = usable.map(|line| line.queue.clone()).collect();
+        if !self.is_deaf() && !wanted.iter().all(|queue| self.waiting.covers().contains(queue)) {
             let missed = self.waiting.end();
-            let all: Vec<QueueName> = self.lines.iter().map(|line| line.queue.clone()).collect();
-            self.waiting.begin(all);
+            self.waiting.begin(wanted);
             if !missed.is_empty() {
                 self.look_at(&missed);
                 return;

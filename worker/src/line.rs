@@ -35,12 +35,24 @@ pub(crate) struct Line {
     misses: u32,
     /// When it was last claimed from.
     claimed_at: Option<Instant>,
+    /// Until then it is neither claimed from nor waited for.
+    paced_until: Option<Instant>,
 }
 
 impl Line {
     /// A queue that nobody has looked at.
     pub fn new(queue: QueueName, weight: u32) -> Self {
-        Self { queue, weight, ready: true, full: false, due: Instant::now(), soon: false, misses: 0, claimed_at: None }
+        Self {
+            queue,
+            weight,
+            ready: true,
+            full: false,
+            due: Instant::now(),
+            soon: false,
+            misses: 0,
+            claimed_at: None,
+            paced_until: None,
+        }
     }
 
     /// Notes the answer to a claim of `asked` jobs.
@@ -62,7 +74,13 @@ impl Line {
         if let Some(again) = self.claimed_at.map(|at| at + TURNED_AWAY_PACE).filter(|&again| again > now) {
             self.ready = false;
             self.due = again;
+            self.paced_until = Some(again);
         }
+    }
+
+    /// Whether it has work that cannot be used right now: waiting for it would end at once, again and again.
+    pub fn is_paced(&self, now: Instant) -> bool {
+        self.paced_until.is_some_and(|until| until > now)
     }
 }
 
