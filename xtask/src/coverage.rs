@@ -7,7 +7,8 @@ use crate::step::{cargo, run, succeeds};
 /// Percent of lines; the house does not go below.
 const FLOOR: &str = "85";
 
-/// Runs all tests under cargo-tarpaulin, processes that they start too. Tests themselves and these tools are not counted; `arguments` go to it.
+/// Runs all tests under cargo-tarpaulin, and measures the processes that they start too. Tests themselves and these tools
+/// are not counted. `arguments` go to cargo-tarpaulin.
 pub fn run_tests(arguments: &[&str]) -> Result<()> {
     let there = succeeds(&mut cargo(&["tarpaulin", "--version"]));
     ensure!(there, "coverage needs cargo-tarpaulin: cargo install cargo-tarpaulin --locked");
