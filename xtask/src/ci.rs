@@ -17,9 +17,10 @@ pub fn all() -> Result<()> {
     });
     steps.step("features", features);
     steps.step("gen", generate::check);
-    steps.step("tests", || tests(&[]));
     steps.step("doctests", || run(&mut cargo(&["test", "--workspace", "--doc", "--locked", "--quiet"])));
     steps.step("docs", docs);
+    // Last, so that the log ends with what most people look for.
+    steps.step("tests", || tests(&[]));
     steps.finish()
 }
 
