@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use lovage_core::{
-    Change, DiscardReason, Event, JobId, JobSpec, JobView, LogLevel, LogLine, NewJob, Pause, Priority, Progress,
-    QueueName, QueueView, RawJson, State, Timestamp, Transition, WorkerId, WorkerView,
+    Change, DiscardReason, Event, FlowView, JobId, JobSpec, JobView, Limits, LogLevel, LogLine, NewJob, Pause,
+    Priority, Progress, QueueName, QueueView, RawJson, State, Subject, Timestamp, Transition, WorkerId, WorkerView,
 };
 
 use crate::error::BrokerError;
@@ -76,6 +76,9 @@ pub enum Refused {
         /// The first field that differs.
         field: &'static str,
     },
+    /// Too many jobs wait already. Jobs that are known already are answered as ever.
+    #[error(transparent)]
+    Full(#[from] lovage_core::Full),
     /// The unique key is taken and the caller asked for `reject`.
     #[error("unique key is held by job {holder}")]
     UniqueTaken {
@@ -89,10 +92,21 @@ pub enum Refused {
 /// Claims, renews and finishes jobs. Every write of an attempt carries the attempt's token.
 #[async_trait]
 pub trait WorkerSide: Send + Sync {
-    /// Claims up to `max` (at most [`lovage_core::limits::MAX_CLAIM`]) available jobs, lowest priority number first,
-    /// then oldest place first. Ownership, attempt number and token are written in the same step. Before that it does
-    /// one bounded slice of [`WorkerSide::sweep`], so that due jobs and those of dead workers are found. A paused
-    /// queue gives nothing.
+    /// Claims up to `max` (at most [`lovage_core::limits::MAX_CLAIM`]) available jobs. Ownership, attempt number and
+    /// token are written in the same step. Before that it does one bounded slice of [`WorkerSide::sweep`], so that due
+    /// jobs and those of dead workers are found.
+    ///
+    /// *Order.* Within a tenant: lowest priority number first, then oldest place first. Tenants with claimable jobs take
+    /// turns, each with as many jobs as its weight says; jobs without a tenant are a tenant of weight 1. Who comes new
+    /// does not wait for those who were served before: a claim of as many jobs as there are tenants of weight 1 has one
+    /// of each.
+    ///
+    /// *Limits.* No more than [`lovage_core::Limits`] allow for the queue, the tenant, the kind and the key of each
+    /// job; a job that is held back keeps its place, hinders no other, and spends no attempt. Slots are leases: a job
+    /// has its slots exactly while it is running, and with `ordered` until it has come to its end. A paused queue, kind
+    /// or tenant gives nothing.
+    ///
+    /// A claim whose answer was lost on its way is answered again by the next one of that worker.
     async fn claim(&self, queue: &QueueName, worker: &WorkerId, max: usize, lease: Duration) -> Result<Claim>;
 
     /// Extends the leases of one worker in one queue. The answer has one status per lease, in order. Also renews the
@@ -100,7 +114,11 @@ pub trait WorkerSide: Send + Sync {
     async fn renew(&self, queue: &QueueName, leases: &[HeldLease], lease: Duration) -> Result<Vec<LeaseStatus>>;
 
     /// Ends attempts, each with its own status, in order: one bad item does not hinder the others. A status other
-    /// than held means that nothing was written for that item.
+    /// than held means that nothing was written for that item. An end that was written already, by the same token, is
+    /// answered as held again and changes nothing: the answer may have been lost.
+    ///
+    /// Failed attempts ([`Transition::Retry`], [`Transition::Discard`] because attempts or time ran out) count against
+    /// the breakers of the queue and the kind, a completion sets them back; all else is neutral.
     async fn finish(&self, queue: &QueueName, worker: &WorkerId, items: Vec<Finish>) -> Result<Vec<LeaseStatus>>;
 
     /// Writes progress and log lines of a running attempt. Refused with [`LeaseStatus::Lost`] without the lease.
@@ -114,7 +132,8 @@ pub trait WorkerSide: Send + Sync {
 
     /// One bounded slice (1,000 jobs of each sort) of what time does to a queue: due jobs become available, expired
     /// waiting jobs are discarded, jobs with expired leases go back to their place or are discarded as
-    /// `worker_lost` at the cap (or cancelled if that was asked), ended jobs beyond the retention are removed.
+    /// `worker_lost` at the cap (or cancelled if that was asked), ended jobs beyond the retention are removed. Retryable
+    /// jobs become available no faster than the queue's `retry_rate`, oldest due time first.
     async fn sweep(&self, queue: &QueueName) -> Result<Swept>;
 
     /// Registers the worker or refreshes what is known about it; also cleans up workers not heard of for a day.
@@ -303,11 +322,17 @@ pub trait Operator: Send + Sync {
         cursor: Option<String>,
     ) -> Result<BulkProgress>;
 
-    /// Stops claims from the queue until it is resumed or `until` comes. Replaces an earlier pause.
-    async fn pause(&self, queue: &QueueName, by: &str, why: &str, until: Option<Timestamp>) -> Result<Pause>;
+    /// Stops claims from the queue, or of its jobs of a kind or a tenant, until it is resumed or `until` comes.
+    /// Replaces an earlier pause of the same subject.
+    async fn pause(&self, queue: &QueueName, subject: &Subject, pause: &NewPause) -> Result<Pause>;
 
-    /// Lets claims through again. Answers whether the queue was paused.
-    async fn resume(&self, queue: &QueueName) -> Result<bool>;
+    /// Lets claims through again, and closes the subject's breaker. Answers whether it was paused or its breaker was
+    /// not closed.
+    async fn resume(&self, queue: &QueueName, subject: &Subject) -> Result<bool>;
+
+    /// Sets the limits of a subject, in place of earlier ones; empty ones remove them. Holds from the next claim on,
+    /// for jobs that wait already too; jobs that run count. Within half a minute for `tenant:*` and `key:*`.
+    async fn limit(&self, queue: &QueueName, subject: &Subject, limits: &Limits) -> Result<()>;
 
     /// Sends a message to a worker. Answers whether the worker is registered.
     async fn control(&self, worker: &WorkerId, control: Control) -> Result<bool>;
@@ -318,6 +343,17 @@ pub trait Operator: Send + Sync {
 
     /// Gives the leadership up, if `holder` has it.
     async fn resign(&self, name: &str, holder: &str) -> Result<()>;
+}
+
+/// A pause to begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPause {
+    /// Who pauses.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// When it ends by itself.
+    pub until: Option<Timestamp>,
 }
 
 /// What a cancel did.
@@ -414,6 +450,10 @@ pub trait Reader: Send + Sync {
 
     /// All queues that ever had a job or a worker, by name.
     async fn queues(&self) -> Result<Vec<QueueView>>;
+
+    /// What of a queue has limits, pauses or breakers, by the text of the subject: up to `limit` (at most
+    /// [`lovage_core::limits::MAX_PAGE`]) after the subject `after`.
+    async fn flow(&self, queue: &QueueName, after: Option<&Subject>, limit: usize) -> Result<Vec<FlowView>>;
 
     /// Workers heard of within the last minute, by id.
     async fn workers(&self) -> Result<Vec<WorkerView>>;

@@ -15,8 +15,8 @@ mod system;
 
 pub use api::{
     Broker, BulkAction, BulkProgress, Cancelled, Claim, ClaimedJob, Connect, Control, Edit, EnqueueOutcome, EventPage,
-    Finish, HeldLease, JobPage, Leadership, LeaseStatus, ListQuery, LogPage, NewLogLine, Operator, Producer, Reader,
-    Refused, Report, Retention, Swept, Wake, WorkerSide,
+    Finish, HeldLease, JobPage, Leadership, LeaseStatus, ListQuery, LogPage, NewLogLine, NewPause, Operator, Producer,
+    Reader, Refused, Report, Retention, Swept, Wake, WorkerSide,
 };
 pub use error::BrokerError;
 pub use redis::{RedisBroker, RedisConfig};

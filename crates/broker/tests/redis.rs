@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use lovage_broker::{
     BrokerError, BulkAction, ClaimedJob, Edit, EnqueueOutcome, Finish, HeldLease, LeaseStatus, ListQuery, NewLogLine,
-    Operator, Producer, Reader, RedisBroker, RedisConfig, Report, Retention, Wake, WorkerSide,
+    NewPause, Operator, Producer, Reader, RedisBroker, RedisConfig, Report, Retention, Wake, WorkerSide,
 };
 use lovage_core::{
     AttemptError, Clock, DiscardReason, ErrorClass, JobId, LogLevel, ManualClock, NewJob, Priority, Progress,
-    QueueName, State, Timestamp, Transition, Unique, WorkerId, WorkerState, WorkerView,
+    QueueName, State, Subject, Timestamp, Transition, Unique, WorkerId, WorkerState, WorkerView,
 };
 use lovage_testkit::{RedisServer, eventually};
 use redis::Value;
@@ -313,7 +313,14 @@ async fn populate(broker: &RedisBroker, clock: &ManualClock) {
     keyed.expires_at = Some(clock.now().plus(LEASE));
     keyed.delay_ms = Some(10);
     add(broker, [keyed]).await;
-    broker.pause(&queue(), "ada", "lunch", Some(clock.now().plus(LEASE))).await.unwrap();
+    broker
+        .pause(
+            &queue(),
+            &Subject::Queue,
+            &NewPause { by: "ada".into(), why: "lunch".into(), until: Some(clock.now().plus(LEASE)) },
+        )
+        .await
+        .unwrap();
 }
 
 /// Row 19: every key carries its queue's hash tag or one that no queue can have, and lives for a bounded time or is in
@@ -402,7 +409,7 @@ async fn row_15_scripts_run_on_a_cluster_node() {
     .await;
     let (broker, clock) = with_clock(&server).await;
     populate(&broker, &clock).await;
-    broker.resume(&queue()).await.unwrap();
+    broker.resume(&queue(), &Subject::Queue).await.unwrap();
     let ids = add(&broker, (0..2_500).map(job)).await;
     broker
         .edit(&queue(), &ids[0], Edit { priority: Some(Priority::try_from(0).unwrap()), ..Edit::default() })

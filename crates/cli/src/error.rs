@@ -121,6 +121,7 @@ impl From<Refused> for Failure {
         match refused {
             Refused::Invalid(invalid) => invalid.into(),
             Refused::Conflict { .. } => Self::Conflict(refused.to_string()),
+            Refused::Full(full) => Self::Unavailable(full.to_string()),
             Refused::UniqueTaken { .. } => Self::Conflict(format!(
                 "{refused}; wait until that job has ended, or use --on-conflict return or replace"
             )),

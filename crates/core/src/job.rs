@@ -9,7 +9,7 @@ use crate::RawJson;
 use crate::clock::Timestamp;
 use crate::error::Invalid;
 use crate::id::JobId;
-use crate::names::{Kind, QueueName, Tenant};
+use crate::names::{FlowKey, Kind, QueueName, Tenant};
 use crate::priority::Priority;
 use crate::retry::RetryPolicy;
 use crate::unique::Unique;
@@ -52,6 +52,9 @@ pub struct NewJob {
     /// The customer or team.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<Tenant>,
+    /// What its limits by key count, e.g. an account or a host; see [`crate::Subject`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<FlowKey>,
     /// Free labels to search by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -83,6 +86,7 @@ impl NewJob {
             timeout_ms: None,
             retry: None,
             tenant: None,
+            key: None,
             tags: Vec::new(),
             metadata: BTreeMap::new(),
         }
@@ -102,6 +106,7 @@ impl NewJob {
             timeout_ms: self.timeout_ms,
             retry: self.retry,
             tenant: self.tenant,
+            key: self.key,
             tags: self.tags,
             metadata: self.metadata,
             extra: BTreeMap::new(),
@@ -123,6 +128,8 @@ pub struct JobSpec {
     pub retry: Option<RetryPolicy>,
     /// The customer or team.
     pub tenant: Option<Tenant>,
+    /// What its limits by key count.
+    pub key: Option<FlowKey>,
     /// Free labels.
     pub tags: Vec<String>,
     /// Goes through to logs and traces.
@@ -145,6 +152,8 @@ impl JobSpec {
             Some("retry")
         } else if self.tenant != other.tenant {
             Some("tenant")
+        } else if self.key != other.key {
+            Some("key")
         } else if self.tags != other.tags {
             Some("tags")
         } else {

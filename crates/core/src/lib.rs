@@ -8,6 +8,7 @@
 mod clock;
 mod error;
 mod event;
+mod flow;
 mod id;
 mod job;
 pub mod limits;
@@ -25,9 +26,10 @@ mod wire;
 pub use clock::{Clock, Entropy, ManualClock, Timestamp};
 pub use error::Invalid;
 pub use event::{Event, EventKind};
+pub use flow::{Breaker, BreakerState, BreakerView, FlowView, Full, Limits, Rate, Subject};
 pub use id::JobId;
 pub use job::{JobSpec, NewJob};
-pub use names::{Kind, QueueName, Tenant, WorkerId};
+pub use names::{FlowKey, Kind, QueueName, Tenant, WorkerId};
 pub use outcome::{Attempt, AttemptError, ErrorClass, Transition, Verdict, decide};
 pub use priority::Priority;
 pub use progress::{LogLevel, LogLine, Progress};
@@ -35,7 +37,7 @@ pub use retry::RetryPolicy;
 pub use state::{Change, DiscardReason, IllegalChange, State, transition};
 pub use unique::{Hold, OnConflict, Unique};
 pub use validate::batch as validate_batch;
-pub use view::{Counts, JobView, PastError, Pause, QueueView, WorkerState, WorkerView};
+pub use view::{Counts, JobView, PastError, Pause, QUEUE_VIEW_FLOWS, QueueView, WorkerState, WorkerView};
 pub use wire::{WIRE_VERSION, WireError};
 
 /// JSON text kept byte for byte: big integers, key order and `1.0` against `1` survive the way through the queue.

@@ -1,6 +1,9 @@
 //! Every bound on what a caller may send, in one place. The reference documentation is generated from here.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use crate::flow::Rate;
 
 /// Largest arguments of a job in bytes of JSON text, by default (`LOVAGE_MAX_PAYLOAD_BYTES`).
 pub const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
@@ -42,6 +45,23 @@ pub const MAX_HORIZON: Duration = Duration::from_hours(24 * 365 * 100);
 pub const MAX_LOST: u32 = 3;
 /// Most jobs that one claim, finish or renew call may carry.
 pub const MAX_CLAIM: usize = 1_000;
+/// Largest rate of a token bucket, and most tokens in it.
+pub const MAX_RATE: u32 = 1_000_000;
+/// Longest period of a rate.
+pub const MAX_RATE_PERIOD: Duration = Duration::from_hours(24);
+/// Largest weight of a tenant.
+pub const MAX_WEIGHT: u32 = 100;
+/// Longest time for which a circuit breaker stays open.
+pub const MAX_COOLDOWN: Duration = Duration::from_hours(24);
+/// Subjects of one queue that may have limits or pauses of their own.
+pub const MAX_SUBJECTS: usize = 10_000;
+/// Retryable jobs that become available per queue, unless it has a `retry_rate` of its own: a crowd that failed
+/// together does not come back together.
+pub const RETRY_RATE: Rate = Rate::per_second(1_000);
+/// Bounds of what a refused enqueue is told to wait.
+pub const RETRY_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(5);
+/// The same while nothing is known about how fast jobs are claimed.
+pub const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(30);
 /// Most jobs on a page of a list.
 pub const MAX_PAGE: usize = 500;
 

@@ -84,6 +84,13 @@ name!(
     "use 1 to 128 characters of A-Z, a-z, 0-9, `_`, `.`, `:` and `-`"
 );
 name!(
+    /// What jobs are limited by together, beside their tenant: an account, a host, a table. 1 to 128 visible ASCII
+    /// characters other than `*`.
+    FlowKey, "key", MAX_NAME_CHARS,
+    |c| c.is_ascii_graphic() && c != '*',
+    "use 1 to 128 visible ASCII characters other than `*`"
+);
+name!(
     /// The id of a worker process, unique per start: `[A-Za-z0-9_.:-]{1,128}`.
     WorkerId, "worker", MAX_NAME_CHARS, word,
     "use 1 to 128 characters of A-Z, a-z, 0-9, `_`, `.`, `:` and `-`"

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::RawJson;
 use crate::clock::Timestamp;
+use crate::flow::FlowView;
 use crate::id::JobId;
-use crate::names::{Kind, QueueName, Tenant, WorkerId};
+use crate::names::{FlowKey, Kind, QueueName, Tenant, WorkerId};
 use crate::outcome::ErrorClass;
 use crate::priority::Priority;
 use crate::progress::Progress;
@@ -45,6 +46,8 @@ pub struct JobView {
     pub priority: Priority,
     /// The customer or team.
     pub tenant: Option<Tenant>,
+    /// What its limits by key count.
+    pub key: Option<FlowKey>,
     /// Free labels.
     pub tags: Vec<String>,
     /// What goes through to logs.
@@ -160,7 +163,13 @@ pub struct QueueView {
     pub oldest_available_ms: Option<u64>,
     /// Set while it is paused.
     pub paused: Option<Pause>,
+    /// What of it has limits, pauses or breakers: the first [`QUEUE_VIEW_FLOWS`] by their text.
+    #[serde(default)]
+    pub flow: Vec<FlowView>,
 }
+
+/// Subjects that a [`QueueView`] shows.
+pub const QUEUE_VIEW_FLOWS: usize = 20;
 
 /// Whether a worker takes new jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

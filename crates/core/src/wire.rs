@@ -41,6 +41,7 @@ impl JobSpec {
         push(&mut text, "timeout_ms", self.timeout_ms.as_ref());
         push(&mut text, "retry", self.retry.as_ref());
         push(&mut text, "tenant", self.tenant.as_ref());
+        push(&mut text, "key", self.key.as_ref());
         push(&mut text, "tags", Some(&self.tags).filter(|tags| !tags.is_empty()));
         push(&mut text, "metadata", Some(&self.metadata).filter(|entries| !entries.is_empty()));
         for (name, value) in &self.extra {
@@ -63,6 +64,7 @@ impl JobSpec {
             timeout_ms: take(&mut fields, "timeout_ms")?,
             retry: take(&mut fields, "retry")?,
             tenant: take(&mut fields, "tenant")?,
+            key: take(&mut fields, "key")?,
             tags: take(&mut fields, "tags")?.unwrap_or_default(),
             metadata: take(&mut fields, "metadata")?.unwrap_or_default(),
             extra: fields,

@@ -7,10 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_broker::{
     Broker, BrokerError, BulkAction, BulkProgress, Cancelled, Claim, Control, Edit, EnqueueOutcome, EventPage, Finish,
-    HeldLease, JobPage, Leadership, LeaseStatus, ListQuery, LogPage, Operator, Producer, Reader, Report, Swept, Wake,
-    WorkerSide,
+    HeldLease, JobPage, Leadership, LeaseStatus, ListQuery, LogPage, NewPause, Operator, Producer, Reader, Report,
+    Swept, Wake, WorkerSide,
 };
-use lovage_core::{JobId, JobView, NewJob, Pause, QueueName, QueueView, State, Timestamp, WorkerId, WorkerView};
+use lovage_core::{
+    FlowView, JobId, JobView, Limits, NewJob, Pause, QueueName, QueueView, State, Subject, WorkerId, WorkerView,
+};
 
 type Result<T> = std::result::Result<T, BrokerError>;
 
@@ -182,12 +184,16 @@ impl Operator for FaultyBroker {
         self.inner.bulk(queue, state, action, cursor).await
     }
 
-    async fn pause(&self, queue: &QueueName, by: &str, why: &str, until: Option<Timestamp>) -> Result<Pause> {
-        self.inner.pause(queue, by, why, until).await
+    async fn pause(&self, queue: &QueueName, subject: &Subject, pause: &NewPause) -> Result<Pause> {
+        self.inner.pause(queue, subject, pause).await
     }
 
-    async fn resume(&self, queue: &QueueName) -> Result<bool> {
-        self.inner.resume(queue).await
+    async fn resume(&self, queue: &QueueName, subject: &Subject) -> Result<bool> {
+        self.inner.resume(queue, subject).await
+    }
+
+    async fn limit(&self, queue: &QueueName, subject: &Subject, limits: &Limits) -> Result<()> {
+        self.inner.limit(queue, subject, limits).await
     }
 
     async fn control(&self, worker: &WorkerId, control: Control) -> Result<bool> {
@@ -223,6 +229,10 @@ impl Reader for FaultyBroker {
 
     async fn queues(&self) -> Result<Vec<QueueView>> {
         self.inner.queues().await
+    }
+
+    async fn flow(&self, queue: &QueueName, after: Option<&Subject>, limit: usize) -> Result<Vec<FlowView>> {
+        self.inner.flow(queue, after, limit).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

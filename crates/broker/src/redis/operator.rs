@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_core::limits::cut;
 use lovage_core::{
-    Change, DiscardReason, IllegalChange, JobId, JobSpec, NewJob, Pause, QueueName, State, Timestamp, WorkerId,
+    Change, DiscardReason, IllegalChange, JobId, JobSpec, Limits, NewJob, Pause, QueueName, State, Subject, Timestamp,
+    WorkerId,
 };
 use redis::Cmd;
 
@@ -13,7 +14,7 @@ use super::record::{letter, split_spec, state};
 use super::reply::{Items, count, text};
 use super::script::{BULK, EDIT, OPERATE, PAUSE};
 use super::{RedisBroker, Result};
-use crate::api::{BulkAction, BulkProgress, Cancelled, Control, Edit, HeldLease, Leadership, Operator};
+use crate::api::{BulkAction, BulkProgress, Cancelled, Control, Edit, HeldLease, Leadership, NewPause, Operator};
 use crate::error::BrokerError;
 
 /// Jobs of one bulk call.
@@ -78,8 +79,8 @@ impl Operator for RedisBroker {
         Ok(BulkProgress { done, cursor })
     }
 
-    async fn pause(&self, queue: &QueueName, by: &str, why: &str, until: Option<Timestamp>) -> Result<Pause> {
-        let (by, why) = (cut(by, MAX_PAUSE_BYTES), cut(why, MAX_PAUSE_BYTES));
+    async fn pause(&self, queue: &QueueName, _: &Subject, pause: &NewPause) -> Result<Pause> {
+        let (by, why, until) = (cut(&pause.by, MAX_PAUSE_BYTES), cut(&pause.why, MAX_PAUSE_BYTES), pause.until);
         let till = until.map(|until| until.as_millis().to_string()).unwrap_or_default();
         self.name(std::iter::once(queue)).await?;
         let fill = |cmd: &mut Cmd| {
@@ -89,7 +90,11 @@ impl Operator for RedisBroker {
         Ok(Pause { by, why, since, until })
     }
 
-    async fn resume(&self, queue: &QueueName) -> Result<bool> {
+    async fn limit(&self, _: &QueueName, _: &Subject, _: &Limits) -> Result<()> {
+        Err(BrokerError::Protocol("not yet".into()))
+    }
+
+    async fn resume(&self, queue: &QueueName, _: &Subject) -> Result<bool> {
         let fill = |cmd: &mut Cmd| {
             cmd.arg("resume");
         };

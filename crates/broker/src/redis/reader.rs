@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 use lovage_core::limits::{MAX_LOG_LINES, MAX_PAGE};
 use lovage_core::{
-    Counts, Invalid, JobId, JobView, LogLevel, LogLine, Pause, QueueName, QueueView, State, Timestamp, WorkerView,
+    Counts, FlowView, Invalid, JobId, JobView, LogLevel, LogLine, Pause, QueueName, QueueView, State, Subject,
+    Timestamp, WorkerView,
 };
 use redis::{Cmd, Value};
 
@@ -15,6 +16,7 @@ use super::view::Facts;
 use super::worker::level_name;
 use super::{RedisBroker, Result, check, event};
 use crate::api::{EventPage, JobPage, ListQuery, LogPage, Reader};
+use crate::error::BrokerError;
 
 /// Most events of one page.
 const MAX_EVENTS: usize = 10_000;
@@ -72,13 +74,17 @@ impl Reader for RedisBroker {
         }
         let oldest_available_ms = u64::try_from(number(&items.take()?)?).ok();
         let paused = if items.is_empty() { None } else { Some(pause(&mut items)?) };
-        Ok(QueueView { name: queue.clone(), counts, oldest_available_ms, paused })
+        Ok(QueueView { name: queue.clone(), counts, oldest_available_ms, paused, flow: Vec::new() })
     }
 
     async fn queues(&self) -> Result<Vec<QueueView>> {
         let names = self.queue_names().await?;
         // Sent together: one round trip for all.
         try_join_all(names.iter().map(|name| self.queue(name))).await
+    }
+
+    async fn flow(&self, _: &QueueName, _: Option<&Subject>, _: usize) -> Result<Vec<FlowView>> {
+        Err(BrokerError::Protocol("not yet".into()))
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

@@ -43,8 +43,8 @@ impl Facts {
         let head = if self.head.is_empty() { Head::fresh(enqueued_at) } else { Head::read(&self.head)? };
         let spec = JobSpec::decode(&json).ok();
         let max_attempts = spec.as_ref().and_then(|spec| Some(spec.retry.as_ref()?.max_attempts));
-        let (kind, args, tenant, tags, metadata) = spec.map_or_else(Default::default, |spec| {
-            (Some(spec.kind), Some(spec.args), spec.tenant, spec.tags, spec.metadata)
+        let (kind, args, tenant, key, tags, metadata) = spec.map_or_else(Default::default, |spec| {
+            (Some(spec.kind), Some(spec.args), spec.tenant, spec.key, spec.tags, spec.metadata)
         });
         let score = Timestamp::from_millis(u64::try_from(self.score).unwrap_or(0));
         let at = |states: &[State]| states.contains(&head.state).then_some(score);
@@ -58,6 +58,7 @@ impl Facts {
             args,
             priority: head.priority,
             tenant,
+            key,
             tags,
             metadata,
             attempt: head.attempt,

@@ -110,8 +110,8 @@ fn view(row: &SqliteRow, errors: Vec<PastError>) -> Result<JobView, Fault> {
     let text: Option<String> = row.try_get(own(5))?;
     let spec = text.and_then(|text| JobSpec::decode(&text).ok());
     let max_attempts = spec.as_ref().and_then(|spec| spec.retry.as_ref()).map(|policy| policy.max_attempts);
-    let (kind, args, tenant, tags, metadata) = match spec {
-        Some(spec) => (Some(spec.kind), Some(spec.args), spec.tenant, spec.tags, spec.metadata),
+    let (kind, args, tenant, key, tags, metadata) = match spec {
+        Some(spec) => (Some(spec.kind), Some(spec.args), spec.tenant, spec.key, spec.tags, spec.metadata),
         None => Default::default(),
     };
     let is_due = matches!(job.state, State::Scheduled | State::Retryable);
@@ -124,6 +124,7 @@ fn view(row: &SqliteRow, errors: Vec<PastError>) -> Result<JobView, Fault> {
         args,
         priority: Priority::try_from(i64::from(job.priority)).unwrap_or_default(),
         tenant,
+        key,
         tags,
         metadata,
         attempt: job.attempt,
@@ -188,6 +189,7 @@ fn queue_view(row: &SqliteRow, now: Timestamp) -> Result<QueueView, Fault> {
         counts: read_counts(row, 1)?,
         oldest_available_ms: oldest.map(|place| now.since(placed_at(place)).as_millis() as u64),
         paused: read_pause(row, 8)?.filter(|pause| pause.until.is_none_or(|until| until > now)),
+        flow: Vec::new(),
     })
 }
 

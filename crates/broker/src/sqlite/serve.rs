@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_core::limits::MAX_CLAIM;
 use lovage_core::{
-    Invalid, JobId, JobView, NewJob, Pause, QueueName, QueueView, State, Timestamp, WorkerId, WorkerView,
+    FlowView, Invalid, JobId, JobView, Limits, NewJob, Pause, QueueName, QueueView, State, Subject, WorkerId,
+    WorkerView,
 };
 
 use super::bulk::{ActOnState, Cursor};
@@ -22,7 +23,7 @@ use super::wait::Wait;
 use super::{SqliteBroker, diagnose, events, read};
 use crate::api::{
     BulkAction, BulkProgress, Cancelled, Claim, Control, Edit, EnqueueOutcome, EventPage, Finish, HeldLease, JobPage,
-    Leadership, LeaseStatus, ListQuery, LogPage, Operator, Producer, Reader, Report, Swept, Wake, WorkerSide,
+    Leadership, LeaseStatus, ListQuery, LogPage, NewPause, Operator, Producer, Reader, Report, Swept, Wake, WorkerSide,
 };
 use crate::error::BrokerError;
 
@@ -128,13 +129,20 @@ impl Operator for SqliteBroker {
         self.writer.run(ActOnState { queue: queue.clone(), state, action, cursor }).await
     }
 
-    async fn pause(&self, queue: &QueueName, by: &str, why: &str, until: Option<Timestamp>) -> Result<Pause> {
-        let pause = Some((by.to_owned(), why.to_owned(), until));
+    async fn pause(&self, queue: &QueueName, subject: &Subject, pause: &NewPause) -> Result<Pause> {
+        if *subject != Subject::Queue {
+            return Err(BrokerError::Protocol("not yet".into()));
+        }
+        let pause = Some((pause.by.clone(), pause.why.clone(), pause.until));
         let set = self.writer.run(SetPause { queue: queue.clone(), pause }).await?;
         set.ok_or_else(|| BrokerError::Protocol("a pause was not kept".into()))
     }
 
-    async fn resume(&self, queue: &QueueName) -> Result<bool> {
+    async fn limit(&self, _: &QueueName, _: &Subject, _: &Limits) -> Result<()> {
+        Err(BrokerError::Protocol("not yet".into()))
+    }
+
+    async fn resume(&self, queue: &QueueName, _: &Subject) -> Result<bool> {
         Ok(self.writer.run(SetPause { queue: queue.clone(), pause: None }).await?.is_some())
     }
 
@@ -172,12 +180,17 @@ impl Reader for SqliteBroker {
             counts: lovage_core::Counts::default(),
             oldest_available_ms: None,
             paused: None,
+            flow: Vec::new(),
         };
         Ok(found.unwrap_or_else(empty))
     }
 
     async fn queues(&self) -> Result<Vec<QueueView>> {
         Ok(read::queues(&self.readers, None, self.clock.now()).await?)
+    }
+
+    async fn flow(&self, _: &QueueName, _: Option<&Subject>, _: usize) -> Result<Vec<FlowView>> {
+        Err(BrokerError::Protocol("not yet".into()))
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

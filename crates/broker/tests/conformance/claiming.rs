@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use lovage_core::{Clock as _, DiscardReason, Priority, State};
+use lovage_broker::NewPause;
+use lovage_core::{Clock as _, DiscardReason, Priority, State, Subject};
 
 use crate::bench::{Bench, LEASE, seconds};
 
@@ -80,20 +81,32 @@ pub async fn an_expired_job_is_never_claimed(bench: Bench) {
 
 pub async fn a_paused_queue_gives_nothing_until_it_is_resumed(bench: Bench) {
     bench.add_many(1).await;
-    let pause = bench.broker.pause(&bench.queue, "ada", "database upgrade", None).await.unwrap();
+    let pause = bench
+        .broker
+        .pause(
+            &bench.queue,
+            &Subject::Queue,
+            &NewPause { by: "ada".into(), why: "database upgrade".into(), until: None },
+        )
+        .await
+        .unwrap();
     assert_eq!(pause.since, bench.clock.now());
     assert!(bench.claim(1).await.is_empty());
     let seen = bench.broker.queue(&bench.queue).await.unwrap().paused.unwrap();
     assert_eq!((seen.by.as_str(), seen.why.as_str(), seen.until), ("ada", "database upgrade", None));
-    assert!(bench.broker.resume(&bench.queue).await.unwrap());
-    assert!(!bench.broker.resume(&bench.queue).await.unwrap(), "it was not paused any more");
+    assert!(bench.broker.resume(&bench.queue, &Subject::Queue).await.unwrap());
+    assert!(!bench.broker.resume(&bench.queue, &Subject::Queue).await.unwrap(), "it was not paused any more");
     assert_eq!(bench.claim(1).await.len(), 1);
 }
 
 pub async fn a_pause_ends_by_itself(bench: Bench) {
     bench.add_many(1).await;
     let until = bench.clock.now().plus(seconds(60));
-    bench.broker.pause(&bench.queue, "ada", "lunch", Some(until)).await.unwrap();
+    bench
+        .broker
+        .pause(&bench.queue, &Subject::Queue, &NewPause { by: "ada".into(), why: "lunch".into(), until: Some(until) })
+        .await
+        .unwrap();
     bench.clock.advance(seconds(59));
     assert!(bench.claim(1).await.is_empty());
     bench.clock.advance(seconds(1));

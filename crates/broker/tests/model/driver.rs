@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_broker::{
-    Broker, BrokerError, Edit, EnqueueOutcome, Finish, HeldLease, LeaseStatus, ListQuery, RedisBroker, RedisConfig,
-    Refused, SqliteBroker, SqliteConfig,
+    Broker, BrokerError, Edit, EnqueueOutcome, Finish, HeldLease, LeaseStatus, ListQuery, NewPause, RedisBroker,
+    RedisConfig, Refused, SqliteBroker, SqliteConfig,
 };
 use lovage_core::{
-    AttemptError, Clock, DiscardReason, ErrorClass, JobId, ManualClock, NewJob, Priority, QueueName, State, Timestamp,
-    Transition, Unique, WorkerId,
+    AttemptError, Clock, DiscardReason, ErrorClass, JobId, ManualClock, NewJob, Priority, QueueName, State, Subject,
+    Timestamp, Transition, Unique, WorkerId,
 };
 use lovage_testkit::RedisServer;
 
@@ -112,11 +112,14 @@ impl Subject {
             }
             Command::Pause(until) => {
                 let until = until.map(|by| clock.now().plus(Duration::from_millis(by)));
-                self.broker.pause(queue, "ada", "a reason", until).await.expect("pause");
+                self.broker
+                    .pause(queue, &Subject::Queue, &NewPause { by: "ada".into(), why: "a reason".into(), until: until })
+                    .await
+                    .expect("pause");
                 Answer::Ok
             }
             Command::Resume => {
-                self.broker.resume(queue).await.expect("resume");
+                self.broker.resume(queue, &Subject::Queue).await.expect("resume");
                 Answer::Ok
             }
         }

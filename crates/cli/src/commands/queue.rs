@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use lovage_broker::{Broker, BulkAction};
-use lovage_core::{QueueName, State};
+use lovage_broker::{Broker, BulkAction, NewPause};
+use lovage_core::{QueueName, State, Subject};
 use serde_json::json;
 
 use super::Context;
@@ -145,7 +145,7 @@ async fn pause(context: &Context, broker: &dyn Broker, args: PauseArgs) -> Outco
         (None, None) => None,
     };
     let by = args.by.unwrap_or_else(crate::config::user);
-    let pause = broker.pause(&args.queue, &by, &args.why, until).await?;
+    let pause = broker.pause(&args.queue, &Subject::Queue, &NewPause { by, why: args.why.clone(), until }).await?;
     let answer = json!({
         "queue": args.queue,
         "paused": { "by": pause.by, "why": pause.why, "since": Instant(pause.since), "until": pause.until.map(Instant) },
@@ -157,7 +157,7 @@ async fn pause(context: &Context, broker: &dyn Broker, args: PauseArgs) -> Outco
 }
 
 async fn resume(context: &Context, broker: &dyn Broker, queue: &QueueName) -> Outcome {
-    let was_paused = broker.resume(queue).await?;
+    let was_paused = broker.resume(queue, &Subject::Queue).await?;
     context.output.one(&json!({ "queue": queue, "was_paused": was_paused }), || {
         if was_paused { format!("Queue {queue} is resumed.") } else { format!("Queue {queue} was not paused.") }
     })
