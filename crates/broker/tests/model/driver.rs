@@ -8,8 +8,8 @@ use lovage_broker::{
     RedisConfig, Refused, SqliteBroker, SqliteConfig,
 };
 use lovage_core::{
-    AttemptError, Clock, DiscardReason, ErrorClass, JobId, ManualClock, NewJob, Priority, QueueName, State, Subject,
-    Timestamp, Transition, Unique, WorkerId,
+    AttemptError, Clock, DiscardReason, ErrorClass, JobId, ManualClock, NewJob, Priority, QueueName, State, Timestamp,
+    Transition, Unique, WorkerId,
 };
 use lovage_testkit::RedisServer;
 
@@ -113,13 +113,17 @@ impl Subject {
             Command::Pause(until) => {
                 let until = until.map(|by| clock.now().plus(Duration::from_millis(by)));
                 self.broker
-                    .pause(queue, &Subject::Queue, &NewPause { by: "ada".into(), why: "a reason".into(), until: until })
+                    .pause(
+                        queue,
+                        &lovage_core::Subject::Queue,
+                        &NewPause { by: "ada".into(), why: "a reason".into(), until },
+                    )
                     .await
                     .expect("pause");
                 Answer::Ok
             }
             Command::Resume => {
-                self.broker.resume(queue, &Subject::Queue).await.expect("resume");
+                self.broker.resume(queue, &lovage_core::Subject::Queue).await.expect("resume");
                 Answer::Ok
             }
         }
@@ -208,6 +212,7 @@ fn enqueued(outcome: EnqueueOutcome) -> Answer {
         EnqueueOutcome::Refused(Refused::Conflict { .. }) => Answer::Conflict,
         EnqueueOutcome::Refused(Refused::UniqueTaken { holder }) => Answer::Taken(number(&holder)),
         EnqueueOutcome::Refused(Refused::Invalid(invalid)) => panic!("{invalid}"),
+        EnqueueOutcome::Refused(Refused::Full(full)) => panic!("{full}"),
     }
 }
 
