@@ -23,15 +23,31 @@ const CLAIM_SLICE: usize = 250;
 #[async_trait]
 impl WorkerSide for RedisBroker {
     async fn claim(&self, queue: &QueueName, worker: &WorkerId, max: usize, lease: Duration) -> Result<Claim> {
+        let grasp = self.grasps.of(queue, worker);
+        let mut grasp = grasp.lock().await;
+        let lost_after = grasp.unclear.then_some(grasp.last);
         let fill = |cmd: &mut Cmd| {
             cmd.arg(worker.as_str()).arg(max.min(MAX_CLAIM)).arg(millis(lease)).arg(CLAIM_SLICE).arg(MAX_LOST);
             self.add_loose_retention(cmd);
+            if lost_after.is_some() {
+                cmd.arg(lost_after)
+            } else {
+                cmd.arg("")
+            };
         };
+        // Until an answer has come: also when this call is dropped before.
+        grasp.unclear = true;
         let mut items = Items::of(self.run(&CLAIM, queue, fill).await?)?;
         let next_in = after(number(&items.take()?)?);
         let mut jobs = Vec::with_capacity(max.min(MAX_CLAIM));
         while !items.is_empty() {
             jobs.push(claimed(&mut items)?);
+        }
+        let latest = jobs.iter().map(|job: &ClaimedJob| job.token).max().unwrap_or(0);
+        // As many as were asked for: there may be more of what was lost.
+        grasp.unclear = lost_after.is_some() && jobs.len() >= max;
+        if !grasp.unclear {
+            grasp.last = grasp.last.max(latest);
         }
         Ok(Claim { jobs, next_in })
     }
@@ -59,7 +75,7 @@ impl WorkerSide for RedisBroker {
                 add_ends(cmd, chunk, &order);
             };
             let mut answers = Vec::with_capacity(chunk.len());
-            read_statuses(&mut answers, self.run(&FINISH, queue, fill).await?, chunk.len())?;
+            read_statuses(&mut answers, self.run_again(&FINISH, queue, fill).await?, chunk.len())?;
             for (index, answer) in order.plain.into_iter().chain(order.others).zip(answers) {
                 statuses[index] = answer;
             }
@@ -110,6 +126,7 @@ impl WorkerSide for RedisBroker {
 
     async fn unregister(&self, worker: &WorkerId) -> Result<()> {
         self.waits.forget(worker);
+        self.grasps.forget(worker);
         self.forget(worker).await
     }
 }

@@ -20,6 +20,8 @@ end
 -- Ends a script that wrote: everything collected, the ticks used, the events.
 local function done(worker)
   flush()
+  for _, ending in ipairs(endings) do ending() end
+  flush()
   if tick then change('tick', tick) end
   local last = said > 0 and tonumber(known(2) or 0) + said
   if last then change('seq', last) end

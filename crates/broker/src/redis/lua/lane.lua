@@ -3,7 +3,7 @@
 -- Entries passed over or taken so far, and what was read but not yet passed: ids, specs, places (false: void entry).
 -- A reader that does not begin at the front says so in `began` and `passed`.
 local began, passed, ids_, specs_, places, at = 0, 0, {}, {}, {}, 1
-local taken = {}
+local taken, stopped = {}, false
 
 -- Reads the next entries. Void are those whose job has a head or is gone, and those behind which smaller places follow:
 -- such a job was deleted and its id used again, so its entry is further behind.
@@ -26,7 +26,10 @@ local function lane(batch)
   while true do
     local id = ids_[at]
     if not id then
-      if passed - began > batch + 2000 then return math.huge end
+      if passed - began > batch + 2000 then
+        stopped = true
+        return math.huge
+      end
       read_on(passed == began and math.min(batch + 1, 1000) or 200)
       id = ids_[1]
       if not id then return math.huge end
