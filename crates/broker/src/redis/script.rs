@@ -55,9 +55,9 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE = "base" "events" "limits" "gates" "job" "moves" "keys" "depth" "enqueue";
+    ENQUEUE = "base" "events" "limits" "gates" "job" "moves" "keys" "depth" "batch" "join" "enqueue";
     CLAIM = "base" "events" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant" "give" "turns"
-        "reopen" "again" "claim";
+        "reopen" "usual" "again" "claim";
     RENEW = "base" "events" "job" "held" "renew";
     FINISH = "base" "events" "limits" "gates" "job" "breakers" "moves" "held" "settle" "finish";
     REPORT = "base" "events" "job" "held" "report";

@@ -7,8 +7,8 @@ local function answer_again(last, max)
   for i, raw in ipairs(heads(ids)) do
     local h = raw and parse(raw)
     if h and granted < max and h.state == 'r' and h.worker == worker and h.token > last then
-      local at = 3 * granted + 2
-      answer[at], answer[at + 1], answer[at + 2] = ids[i], call('HGET', SPEC, ids[i]) or '', raw
+      local at = #answer
+      answer[at + 1], answer[at + 2], answer[at + 3] = ids[i], call('HGET', SPEC, ids[i]) or '', raw
       granted = granted + 1
       later('ZADD', LEASES, deadline, ids[i])
     end

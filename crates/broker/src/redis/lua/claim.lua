@@ -3,7 +3,8 @@
 -- KEYS     the queue's
 -- ARGV     3: worker; 4: most jobs; 5: lease in ms; 6: slice; 7: cap of lost workers; 8-11: retention as prune() has it;
 --          12: if the answer to the worker's last claim was lost, the token of the last job that it has got, else nothing
--- returns  ms until it is worth to claim again (-1: unknown), then per job: id, spec, head
+-- returns  ms until it is worth to claim again (-1: unknown); ids and specs of fresh jobs, the token of the first of them
+--          (the others follow); then per other job: id, spec, head
 local max, slice = tonumber(ARGV[4]), tonumber(ARGV[6])
 promote(slice)
 reap(slice, tonumber(ARGV[7]))
@@ -19,9 +20,15 @@ local blocked, more = paused(), false
 local queue = ruled('q') and gate('q')
 local most = queue and math.min(max - granted, room(queue)) or max - granted
 if not blocked and most > 0 then
-  reopen(slice)
-  more = give(granted + most)
-  if passed > 0 then call('LTRIM', LINE, passed, -1) end
+  if granted == 0 and is_usual(queue) then
+    give_fresh(most)
+    granted, more = #first_ids, true
+    if queue then pass_many(queue, granted) end
+  else
+    reopen(slice)
+    more = give(granted + most)
+    if passed > 0 then call('LTRIM', LINE, passed, -1) end
+  end
 end
 if granted > 0 then
   flush()
@@ -35,5 +42,5 @@ more = not blocked and (more or max == 0) and claimable()
 done(worker)
 first[PARKED] = nil
 if not blocked and (more or math.min(peek(SCHEDULED), math.max(peek(RETRYABLE), damped)) <= now) then wake() end
-answer[1] = next_in(more, blocked)
+answer[1], answer[2], answer[3], answer[4] = next_in(more, blocked), first_ids, first_specs, first_token
 return answer

@@ -17,39 +17,16 @@ call('HSET', META, 'tick', tick)
 local ids = {}
 for i = 1, count do ids[i] = ARGV[3 * i] end
 local known_specs, mine, answer, refused = call('HMGET', SPEC, unpack(ids)), {}, {}, false
-local added, soonest = false, nil
-
-local function join(i, id, spec, options)
-  local o
-  if options ~= '' then
-    o = read_options(options)
-    local taken = o.unique ~= '' and key_holder(id, spec, o)
-    if taken then return taken end
-  end
-  local full = refused_depth(o and o.tenant or '')
-  if full then return full end
-  if o and o.unique ~= '' then take_key(id, o) end
-  later('HSET', SPEC, id, pack('>I6I6', now, place + i) .. spec)
-  if not o or is_plain(o) then
-    later('RPUSH', LINE, id)
-    added = true
-    say('e', 'a', 0, id)
-    return '+'
-  end
-  local h = fresh(now, place + i)
-  h.state, h.priority, h.expires, h.tenant, h.key = '', o.priority, o.expires, o.tenant, o.key
-  if o.unique ~= '' then h.unique, h.ttl, h.hold = o.unique, o.ttl, o.hold + 1 end
-  enter(id, h, o.at > now and 's' or 'a', o.at)
-  if o.at > now then soonest = math.min(soonest or o.at, o.at) else added = true end
-  say('e', h.state, 0, id)
-  return '+'
+if take_batch(ids, known_specs, place) then
+  done()
+  wake()
+  return 1
 end
-
 for i, id in ipairs(ids) do
   local spec = ARGV[3 * i + 1]
   -- What this call wrote itself is newer than what was there before.
   local there = mine[id] or known_specs[i] and cut(known_specs[i], 13)
-  local said_so = there and 'e' .. there or join(i, id, spec, ARGV[3 * i + 2])
+  local said_so = there and 'e' .. there or join(place + i, id, spec, ARGV[3 * i + 2])
   if said_so == '+' then
     mine[id] = spec
   else

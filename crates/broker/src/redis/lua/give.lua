@@ -27,7 +27,9 @@ local function give_plain(count, max)
     if score < other then
       looked = looked + 1
       local subject = ruled('k') and refused_by(id, spec, '')
-      if subject then
+      if #spec < 12 then
+        discard_damaged(id, fresh(now, 0))
+      elseif subject then
         park(id, fresh(unpack_bytes('>I6I6', spec)), subject)
       else
         if limited then admit(id, spec, '', '') end

@@ -2,9 +2,9 @@
 
 local worker, deadline = ARGV[3], exact('%.0f', now + tonumber(ARGV[5]))
 local new_heads, new_leases = {}, {}
-local granted, looked, answer = 0, 0, { 0 }
+local granted, looked, answer = 0, 0, { 0, 0, 0, 0 }
 local function grant(id, spec, head, attempt)
-  local at = 3 * granted + 2
+  local at = 3 * granted + 5
   answer[at], answer[at + 1], answer[at + 2] = id, spec, head
   at = #new_heads
   new_heads[at + 1], new_heads[at + 2] = id, head
@@ -47,6 +47,11 @@ local function park(id, h, subject)
   parked[subject] = again(gate(subject), 0)
 end
 
+local function discard_damaged(id, h, spec)
+  if not spec or #spec < 12 then later('HSET', SPEC, id, pack('>I6I6', h.since, h.place)) end
+  discard(id, h, CORRUPT)
+  say('d', 'd', h.attempt, id, CORRUPT)
+end
 -- A job of WAITING: leased, held back, or discarded if it is too late for it or it cannot be read.
 local function take(text, id, spec, raw)
   looked = looked + 1
@@ -54,9 +59,7 @@ local function take(text, id, spec, raw)
   if not raw then return end
   local h = parse(raw)
   if h.damaged or not spec or #spec < 12 then
-    if not spec or #spec < 12 then later('HSET', SPEC, id, pack('>I6I6', h.since, h.place)) end
-    discard(id, h, CORRUPT)
-    return say('d', 'd', h.attempt, id, CORRUPT)
+    return discard_damaged(id, h, spec)
   elseif h.expires > 0 and h.expires <= now then
     discard(id, h, EXPIRED)
     return say('x', 'd', h.attempt, id, EXPIRED)

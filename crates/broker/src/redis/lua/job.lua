@@ -39,7 +39,9 @@ end
 local function load(id)
   local spec, raw = call('HGET', SPEC, id), call('HGET', HEAD, id)
   if raw then return parse(raw), spec end
-  if spec then return fresh(unpack_bytes('>I6I6', spec)), spec end
+  if not spec then return nil end
+  if #spec < 12 then return fresh(now, 0), spec end
+  return fresh(unpack_bytes('>I6I6', spec)), spec
 end
 -- The kind of a job: the first of its texts that is named so.
 local function kind_of(spec) return string.match(spec, '"kind":"([^"]*)"', 13) or '' end

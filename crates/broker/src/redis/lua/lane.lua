@@ -15,7 +15,8 @@ local function read_on(count)
   for i = #ids_, 1, -1 do
     places[i] = false
     if specs_[i] and not read_heads[i] then
-      local _, place = unpack_bytes('>I6I6', specs_[i])
+      -- One that was damaged comes first, to be discarded.
+      local place = #specs_[i] < 12 and -1 or unpack_bytes('>I6', specs_[i], 7)
       if place < least then places[i], least = place, place end
     end
   end

@@ -30,7 +30,9 @@ end
 local ends, heads, leases, n = {}, {}, {}, 0
 local function settle_plain(first, count, tokens, status)
   if count == 0 then return end
-  local time = pack('>I6', now)
+  local time, firsts = pack('>I6', now), {}
+  -- One instant for all: among themselves they are ordered by their ids.
+  local at = exact('%.0f', stamp())
   for i, raw in ipairs(call('HMGET', HEAD, unpack(ARGV, first, first + count - 1))) do
     local id = ARGV[first + i - 1]
     status[i] = 'l'
@@ -40,18 +42,23 @@ local function settle_plain(first, count, tokens, status)
         status[i] = 'h'
       elseif byte(raw, 4) == 0 and byte(raw, 5) == 0 then
         status[i], ended[id] = 'h', true
-        local a, b, c, d = byte(raw, 43, 46)
         n = n + 1
         leases[n] = id
-        ends[2 * n - 1], ends[2 * n] = stamp(), id
+        ends[2 * n - 1], ends[2 * n] = at, id
         heads[2 * n - 1], heads[2 * n] = id, 'c' .. cut(raw, 2, 6) .. time .. cut(raw, 13)
-        say('f', 'c', ((a * 256 + b) * 256 + c) * 256 + d, id)
+        local a, b, c, d = byte(raw, 43, 46)
+        if d == 1 and a + b + c == 0 then
+          firsts[#firsts + 1] = id
+        else
+          say('f', 'c', ((a * 256 + b) * 256 + c) * 256 + d, id)
+        end
       else
         status[i] = 'h'
         settle(id, parse(raw), 'c', 0, '')
       end
     end
   end
+  say_alike('f', 'c', 1, firsts)
   send('ZREM', LEASES, leases)
   send('ZADD', COMPLETED, ends)
   send('HSET', HEAD, heads)

@@ -22,7 +22,7 @@ local lanes = call('ZRANGE', RING, 0, 49)
 for _, lane in ipairs(call('ZRANGE', PARKED, 0, 49)) do lanes[#lanes + 1] = lane end
 for _, lane in ipairs(lanes) do first_of(bounds(lane)) end
 local _, _, spec = lane(100)
-if spec then older((unpack_bytes('>I6', spec))) end
+if spec and #spec >= 12 then older((unpack_bytes('>I6', spec))) end
 if oldest then counts[8] = math.max(now - oldest, 0) end
 if call('EXISTS', RULES, BREAKERS) > 0 then counts[9] = 1 end
 
