@@ -1,5 +1,6 @@
 //! Limits, pauses and breakers: from values to the texts of `lua/limits.lua` and back.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lovage_core::limits::{MAX_PAGE, MAX_SUBJECTS, RETRY_AFTER, RETRY_AFTER_UNKNOWN, cut};
@@ -112,6 +113,15 @@ fn read_breaker(text: &str, now: Timestamp) -> BreakerView {
     BreakerView { state, failures, until: until.filter(|_| state == BreakerState::Open) }
 }
 
+/// What the script answers to new limits or a new pause: not 0.
+fn accepted(answer: u64) -> Result<u64> {
+    if answer > 0 {
+        return Ok(answer);
+    }
+    let problem = format!("would be one of more than {MAX_SUBJECTS} with limits of their own");
+    Err(Invalid::new("subject", problem, "use `tenant:*` or `key:*`, or remove others").into())
+}
+
 /// Reads what `lua/depth.lua` answers: subject, limit, ms to wait or -1.
 pub(super) fn full(text: &str) -> Result<Full> {
     let mut words = text.split(' ');
@@ -130,13 +140,9 @@ impl RedisBroker {
         self.name(std::iter::once(queue)).await?;
         let rule = if limits.is_empty() { String::new() } else { rule_text(limits) };
         let fill = |cmd: &mut Cmd| {
-            cmd.arg("limit").arg(short(subject)).arg(&rule).arg(MAX_SUBJECTS);
+            cmd.arg("limit").arg(short(subject)).arg(MAX_SUBJECTS).arg(&rule);
         };
-        if count(&self.run_again(&SUBJECT, queue, fill).await?)? == 1 {
-            return Ok(());
-        }
-        let problem = format!("would be one of more than {MAX_SUBJECTS} with limits of their own");
-        Err(Invalid::new("subject", problem, "use `tenant:*` or `key:*`, or remove others").into())
+        accepted(count(&self.run_again(&SUBJECT, queue, fill).await?)?).map(drop)
     }
 
     pub(super) async fn set_pause(&self, queue: &QueueName, subject: &Subject, new: &NewPause) -> Result<Pause> {
@@ -147,63 +153,81 @@ impl RedisBroker {
         let paused_by = PausedBy { by: by.clone(), why: why.clone() };
         let json = serde_json::to_string(&paused_by).map_err(|error| BrokerError::Protocol(error.to_string()))?;
         let fill = |cmd: &mut Cmd| {
-            cmd.arg("pause").arg(short(subject));
-            match subject {
-                Subject::Queue => cmd.arg(&by).arg(&why),
-                _ => cmd.arg(&json).arg(""),
-            };
-            cmd.arg(&till);
+            cmd.arg("pause").arg(short(subject)).arg(MAX_SUBJECTS).arg(&till).arg(&json);
         };
-        let since = Timestamp::from_millis(count(&self.run_again(&SUBJECT, queue, fill).await?)?);
+        let since = accepted(count(&self.run_again(&SUBJECT, queue, fill).await?)?)?;
+        let since = Timestamp::from_millis(since);
         Ok(Pause { by, why, since, until: new.until })
     }
 
     pub(super) async fn lift(&self, queue: &QueueName, subject: &Subject) -> Result<bool> {
         subject.can_pause()?;
         let fill = |cmd: &mut Cmd| {
-            cmd.arg("resume").arg(short(subject));
+            cmd.arg("resume").arg(short(subject)).arg(MAX_SUBJECTS);
         };
         Ok(count(&self.run(&SUBJECT, queue, fill).await?)? == 1)
     }
 
-    /// What of a queue has limits, pauses or breakers, after a subject: first their names, then those of the page.
+    /// What of a queue has limits, pauses or breakers, after a subject.
     pub(super) async fn flows(
         &self,
         queue: &QueueName,
         after: Option<&Subject>,
         limit: usize,
     ) -> Result<Vec<FlowView>> {
-        let keys = self.keys.of(queue);
-        let mut named = std::collections::BTreeMap::new();
-        for key in keys.ruled() {
+        let after = after.map(ToString::to_string);
+        let named = self.subjects(queue).await?;
+        let behind = named.into_iter().filter(|(name, _)| after.as_ref().is_none_or(|after| name > after));
+        let page: Vec<Subject> = behind.take(limit.clamp(1, MAX_PAGE)).map(|(_, subject)| subject).collect();
+        self.look_at(queue, page).await
+    }
+
+    /// The pause of a whole queue, and the first flows of its view.
+    pub(super) async fn first_flows(&self, queue: &QueueName) -> Result<(Option<Pause>, Vec<FlowView>)> {
+        let mut named = self.subjects(queue).await?;
+        // It comes first for a moment, as it is wanted in any case.
+        let own = named.remove(&Subject::Queue.to_string());
+        let own_place = named.range(..Subject::Queue.to_string()).count();
+        let page: Vec<Subject> = own.into_iter().chain(named.into_values().take(QUEUE_VIEW_FLOWS)).collect();
+        let mut views = self.look_at(queue, page).await?;
+        let mut pause = None;
+        if views.first().is_some_and(|first| first.subject == Subject::Queue) {
+            let own = views.remove(0);
+            pause.clone_from(&own.paused);
+            views.insert(own_place.min(views.len()), own);
+        }
+        views.truncate(QUEUE_VIEW_FLOWS);
+        Ok((pause, views))
+    }
+
+    /// All subjects that have something of their own, by their text.
+    async fn subjects(&self, queue: &QueueName) -> Result<BTreeMap<String, Subject>> {
+        let mut named = BTreeMap::new();
+        for key in self.keys.of(queue).ruled() {
             for field in texts(self.link.send(redis::cmd("HKEYS").arg(key)).await?)? {
                 let name = field.strip_prefix('p').unwrap_or(&field);
                 named.extend(subject(name).map(|subject| (subject.to_string(), subject)));
             }
         }
-        let after = after.map(ToString::to_string);
-        let behind = named.into_iter().filter(|(name, _)| after.as_ref().is_none_or(|after| name > after));
-        let page: Vec<Subject> = behind.take(limit.clamp(1, MAX_PAGE)).map(|(_, subject)| subject).collect();
-        if page.is_empty() {
+        Ok(named)
+    }
+
+    async fn look_at(&self, queue: &QueueName, subjects: Vec<Subject>) -> Result<Vec<FlowView>> {
+        if subjects.is_empty() {
             return Ok(Vec::new());
         }
         let fill = |cmd: &mut Cmd| {
-            for subject in &page {
+            for subject in &subjects {
                 cmd.arg(short(subject));
             }
         };
         let mut items = Items::of(self.run_again(&FLOW, queue, fill).await?)?;
         let now = Timestamp::from_millis(count(&items.take()?)?);
-        let mut views = Vec::with_capacity(page.len());
-        for subject in page {
+        let mut views = Vec::with_capacity(subjects.len());
+        for subject in subjects {
             views.extend(view(subject, &mut items, now)?);
         }
         Ok(views)
-    }
-
-    /// The first of them, for the view of a queue.
-    pub(super) async fn first_flows(&self, queue: &QueueName) -> Result<Vec<FlowView>> {
-        self.flows(queue, None, QUEUE_VIEW_FLOWS).await
     }
 }
 

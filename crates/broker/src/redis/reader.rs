@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 use lovage_core::limits::{MAX_LOG_LINES, MAX_PAGE};
 use lovage_core::{
-    Counts, FlowView, Invalid, JobId, JobView, LogLevel, LogLine, Pause, QueueName, QueueView, State, Subject,
-    Timestamp, WorkerView,
+    Counts, FlowView, Invalid, JobId, JobView, LogLevel, LogLine, QueueName, QueueView, State, Subject, Timestamp,
+    WorkerView,
 };
 use redis::{Cmd, Value};
 
@@ -75,8 +75,8 @@ impl Reader for RedisBroker {
             *counts.of_mut(state) = count(&items.take()?)?;
         }
         let oldest_available_ms = u64::try_from(number(&items.take()?)?).ok();
-        let flow = if count(&items.take()?)? == 1 { self.first_flows(queue).await? } else { Vec::new() };
-        let paused = if items.is_empty() { None } else { Some(pause(&mut items)?) };
+        let has_flow = count(&items.take()?)? == 1;
+        let (paused, flow) = if has_flow { self.first_flows(queue).await? } else { Default::default() };
         Ok(QueueView { name: queue.clone(), counts, oldest_available_ms, paused, flow })
     }
 
@@ -188,12 +188,4 @@ fn log_line(fields: Value) -> Result<LogLine> {
 fn level(name: &str) -> LogLevel {
     let levels = [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
     levels.into_iter().find(|level| level_name(*level) == name).unwrap_or(LogLevel::Info)
-}
-
-fn pause(items: &mut Items) -> Result<Pause> {
-    let (by, why) = (text(items.take()?)?, text(items.take()?)?);
-    let since = Timestamp::from_millis(count(&items.take()?)?);
-    let until = text(items.take()?)?;
-    let until = if until.is_empty() { None } else { until.parse().ok().map(Timestamp::from_millis) };
-    Ok(Pause { by, why, since, until })
 }

@@ -65,7 +65,7 @@ scripts! {
     OPERATE = "base" "events" "limits" "gates" "job" "moves" "act" "operate";
     BULK = "base" "events" "limits" "gates" "job" "moves" "act" "bulk";
     EDIT = "base" "events" "job" "edit";
-    SUBJECT = "base" "events" "limits" "gates" "job" "breakers" "prune" "subject";
+    SUBJECT = "base" "events" "limits" "gates" "job" "breakers" "subject";
     LOOK = "base" "job" "facts" "look";
     LIST = "base" "job" "facts" "list";
     LINE = "base" "job" "facts" "lane" "line";

@@ -19,7 +19,7 @@ end
 local function count_claimed(before)
   local claimed = before + granted
   change('claimed', exact('%.0f', claimed))
-  local since, count = string.match(known(8) or '', '^(%d+) (%d+) ')
+  local since, count = string.match(known(6) or '', '^(%d+) (%d+) ')
   local passed_ms = now - tonumber(since or now)
   if not since or passed_ms >= 5000 then
     local rate = since and (claimed - tonumber(count)) * 1000 / passed_ms or 0

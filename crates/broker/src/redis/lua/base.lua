@@ -12,14 +12,13 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- What a queue counts, and its pause: tick, number of the latest event, jobs claimed so far, pause_since, pause_until,
--- rules per sort of subject, virtual time of the tenants' turns, how fast jobs are claimed. Read at most once; done()
--- writes back what changed.
+-- What a queue counts: tick, number of the latest event, jobs claimed so far, rules per sort of subject, virtual time of
+-- the tenants' turns, how fast jobs are claimed. Read at most once; done() writes back what changed.
 local meta
 local changed = {}
 local function known(position)
   if not meta then
-    meta = call('HMGET', META, 'tick', 'seq', 'claimed', 'pause_since', 'pause_until', 'rules', 'turn', 'pace')
+    meta = call('HMGET', META, 'tick', 'seq', 'claimed', 'rules', 'turn', 'pace')
   end
   return meta[position]
 end

@@ -15,17 +15,20 @@ local function judge(subject, id, well)
   if till > 0 and probe ~= id then return end
   if well == nil then
     -- The next probe may go.
-    if till > 0 then freed[subject] = true end
+    if till > 0 then freed[subject] = 0 end
     return
   elseif well then
     if call('HDEL', BREAKERS, subject) == 1 and till > 0 then
-      freed[subject] = true
+      freed[subject] = 0
       wake()
     end
     return
   end
   failed = failed + 1
-  if till > 0 or failed >= r.failures then till = now + r.cooldown end
+  if till > 0 or failed >= r.failures then
+    till = now + r.cooldown
+    freed[subject] = till
+  end
   call('HSET', BREAKERS, subject, exact('%.0f %.0f ', failed, till))
 end
 local function judge_attempt(id, well)

@@ -16,7 +16,7 @@ if math.floor((claimed + max) / slice) > math.floor(claimed / slice) then
 end
 if ARGV[12] ~= '' then answer_again(tonumber(ARGV[12]), max) end
 
-local blocked, more = paused(), false
+local blocked, more = rule('q').paused, false
 local queue = ruled('q') and gate('q')
 local most = queue and math.min(max - granted, room(queue)) or max - granted
 if not blocked and most > 0 then

@@ -17,7 +17,7 @@ local function room_for(subject)
 end
 -- Time in ms until there may be room for one more, from how fast jobs were claimed lately; -1 if nobody knows.
 local function wait_for(subject)
-  local since, _, rate = string.match(known(8) or '', '^(%d+) (%d+) (%S+)$')
+  local since, _, rate = string.match(known(6) or '', '^(%d+) (%d+) (%S+)$')
   rate = tonumber(rate or 0)
   if rate <= 0 or now - tonumber(since) > 60000 then return -1 end
   if subject ~= 'q' then rate = rate / math.max(call('ZCARD', RING), 1) end

@@ -52,18 +52,18 @@ local function pass_many(g, count)
 end
 local function slot(subject, id) return subject .. '\0' .. id end
 
--- Subjects that got free slots, and those that hold jobs back with the time to look again.
+-- When to look again at subjects that got free slots (0: at once), and at those that hold jobs back.
 local freed, parked = {}, {}
 -- A running job, or one that ended, gives its slots back; one that is not at its end keeps that of an ordered key.
 local function free(id, h, ended)
   if h.tenant ~= '' then
     later('ZREM', SLOTS, slot('t:' .. h.tenant, id))
-    freed['t:' .. h.tenant] = true
+    freed['t:' .. h.tenant] = 0
   end
   local key = 'y:' .. h.key
   if h.key ~= '' and (ended or rule(key).ordered ~= 1) then
     later('ZREM', SLOTS, slot(key, id))
-    freed[key] = true
+    freed[key] = 0
   end
 end
 endings[#endings + 1] = function()
@@ -73,7 +73,7 @@ endings[#endings + 1] = function()
   for subject, again in pairs(parked) do later('ZADD', PARKED, exact('%.0f', again), subject) end
   flush()
   local args = {}
-  for subject in pairs(freed) do args[#args + 1], args[#args + 2] = 0, subject end
+  for subject, at in pairs(freed) do args[#args + 1], args[#args + 2] = exact('%.0f', at), subject end
   -- Who waits for a slot is looked at by the next claim.
   for from = 1, #args, 1000 do
     if call('ZADD', PARKED, 'XX', 'CH', unpack(args, from, math.min(from + 999, #args))) > 0 then wake() end

@@ -9,7 +9,7 @@ local counts
 local function ruled(sort)
   if not counts then
     counts = {}
-    counts.q, counts.t, counts.k, counts.y = string.match(known(6) or '0 0 0 0', '^(%d+) (%d+) (%d+) (%d+)$')
+    counts.q, counts.t, counts.k, counts.y = string.match(known(4) or '0 0 0 0', '^(%d+) (%d+) (%d+) (%d+)$')
   end
   return counts[sort] ~= '0'
 end
@@ -46,12 +46,17 @@ local function rule(subject)
   return r
 end
 
+local function spend(bucket, full, interval, count)
+  if count > 0 then later('ZADD', BUCKETS, exact('%.3f', full + count * interval), bucket) end
+end
 -- Tokens in a bucket now, and the time of the next one. A bucket is one number: when it is full again, at `interval`
 -- ms a token. Full buckets are not kept.
 local function tokens(bucket, interval, burst)
   local full = math.max(tonumber(call('ZSCORE', BUCKETS, bucket) or 0), now)
+  if full > now + burst * interval then
+    -- The rate was another one when the last token was taken.
+    full = now + burst * interval
+    spend(bucket, full, 0, 1)
+  end
   return math.floor((now + burst * interval - full) / interval + 1e-6), full, math.ceil(full - (burst - 1) * interval)
-end
-local function spend(bucket, full, interval, count)
-  if count > 0 then later('ZADD', BUCKETS, exact('%.3f', full + count * interval), bucket) end
 end

@@ -7,7 +7,7 @@ local function deeper(h, by)
   if h.tenant ~= '' then depths[h.tenant] = (depths[h.tenant] or 0) + by end
 end
 local function join_ring()
-  local turn, args = known(7) or 0, {}
+  local turn, args = known(5) or 0, {}
   for lane in pairs(joins) do
     -- A tenant that is held back stays out of the ring.
     if not ruled('t') or not call('ZSCORE', PARKED, lane) then args[#args + 1], args[#args + 2] = turn, lane end

@@ -41,12 +41,3 @@ local function claimable()
   if call('ZCARD', RING) > 0 or fresh_ones() > 0 then return true end
   return call('ZLEXCOUNT', WAITING, '[\0', '(\1') > 0
 end
--- When the queue's pause ends by itself; nothing if it is not paused.
-local function paused()
-  if not known(4) then return nil end
-  local till = tonumber(known(5) or '')
-  if not till then return math.huge end
-  if till > now then return till end
-  meta[4] = false
-  call('HDEL', META, 'pause_since', 'pause_until', 'pause_by', 'pause_why')
-end

@@ -10,10 +10,10 @@ local function settle(id, h, state, number, json)
   if json ~= '' then
     if state == 'c' then later('HSET', RESULTS, id, json) else remember(id, h, json) end
   end
-  local failed = state == 'y' or state == 'd' and (number == EXHAUSTED or number == TIMED_OUT)
-  if failed then judge_attempt(id, false) else judge_attempt(id, state == 'c' or nil) end
   -- Somebody asked it to stop: it does not run again, whatever its handler made of it.
   if h.cancel == 1 and (state == 'y' or state == 's' or state == 'a') then state = 'x' end
+  local failed = state == 'y' or state == 'd' and (number == EXHAUSTED or number == TIMED_OUT)
+  if failed then judge_attempt(id, false) else judge_attempt(id, state == 'c' or nil) end
   if state == 'y' or state == 's' then
     due = now + number
     soonest = math.min(soonest or due, due)

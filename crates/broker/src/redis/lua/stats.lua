@@ -3,8 +3,7 @@
 -- KEYS     the queue's
 -- ARGV     none of its own
 -- returns  jobs scheduled, available, running, retryable, completed, cancelled, discarded; ms that the oldest available
---          job has waited, or -1; 1 if anything of the queue has limits, pauses or breakers, else 0; then, if the queue is
---          paused: who, why, since (ms), until (ms or nothing)
+--          job has waited, or -1; 1 if anything of the queue has limits, pauses or breakers, else 0
 local counts = { call('ZCARD', SCHEDULED), available(), call('ZCARD', LEASES), call('ZCARD', RETRYABLE),
   call('ZCARD', COMPLETED), call('ZCARD', CANCELLED), call('ZCARD', DISCARDED), -1, 0 }
 
@@ -25,10 +24,4 @@ local _, _, spec = lane(100)
 if spec and #spec >= 12 then older((unpack_bytes('>I6', spec))) end
 if oldest then counts[8] = math.max(now - oldest, 0) end
 if call('EXISTS', RULES, BREAKERS) > 0 then counts[9] = 1 end
-
-local pause = call('HMGET', META, 'pause_by', 'pause_why', 'pause_since', 'pause_until')
-local till = tonumber(pause[4] or '')
-if pause[3] and (not till or till > now) then
-  for i = 1, 4 do counts[9 + i] = pause[i] end
-end
 return counts

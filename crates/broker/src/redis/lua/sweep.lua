@@ -12,4 +12,4 @@ done()
 local some = claimable()
 if promoted + lost > 0 and some then wake() end
 more = more or math.max(expired, lost, promoted) >= slice
-return { promoted, expired, lost, pruned, more and 1 or 0, next_in(some, paused()) }
+return { promoted, expired, lost, pruned, more and 1 or 0, next_in(some, rule('q').paused) }

@@ -11,7 +11,7 @@ local function allot(want)
       parked[turns[i]] = again(g, 0)
     else
       lanes[#lanes + 1] = { name = turns[i], at = tonumber(turns[i + 1]), weight = g.rule.weight or 1, room = room(g),
-        count = 0 }
+        count = 0, seen = 0, given = 0 }
     end
   end
   while left > 0 and shared do
@@ -24,10 +24,29 @@ local function allot(want)
   return lanes
 end
 
+-- One turn of a tenant; those without one have all of theirs at once. Answers 1 if it may have another one.
+local function take_turn(l, ids, specs, raws, max)
+  local before = granted
+  if l.texts then
+    local upto = math.min(l.seen + l.weight, #l.texts)
+    for i = l.seen + 1, upto do
+      local at = l.first + i
+      take(l.texts[i], ids[at], specs[at], raws[at])
+    end
+    l.over = #l.texts < l.count
+    l.seen = upto == #l.texts and l.count or upto
+  else
+    l.over = give_plain(l.count, max)
+    l.seen = l.count
+  end
+  l.given = l.given + granted - before
+  return l.seen < l.count and 1 or 0
+end
+
 -- One round: gives out up to `want` jobs. Answers whether there was a tenant to give to.
 local function turn_round(want, max)
   flush()
-  local lanes, ids, orders, turn = allot(want), {}, {}, tonumber(known(7) or 0)
+  local lanes, ids, orders, turn = allot(want), {}, {}, tonumber(known(5) or 0)
   for _, l in ipairs(lanes) do
     if l.name ~= 't:' and l.count > 0 then
       local from, to = bounds(l.name)
@@ -36,24 +55,27 @@ local function turn_round(want, max)
     end
   end
   local specs, raws = columns(ids)
-  for _, l in ipairs(lanes) do
-    local before, seen = granted, false
-    if l.count > 0 then
-      if l.texts then
-        for i, text in ipairs(l.texts) do take(text, ids[l.first + i], specs[l.first + i], raws[l.first + i]) end
-        seen = #l.texts < l.count
-      else
-        seen = give_plain(l.count, max)
-      end
-      turn = math.max(turn, l.at)
-      if seen then
-        later('ZREM', RING, l.name)
-      else
-        later('ZADD', RING, exact('%.6f', l.at + (granted - before) / l.weight), l.name)
-      end
+  -- Turn by turn, so that the first jobs of the answer are as fair as all of it.
+  local left = #lanes
+  while left > 0 do
+    left = 0
+    for _, l in ipairs(lanes) do
+      if l.seen < l.count then left = left + take_turn(l, ids, specs, raws, max) end
     end
   end
-  meta[7] = exact('%.6f', turn)
+  for _, l in ipairs(lanes) do
+    if l.given > 0 then turn = math.max(turn, l.at + (l.given - 1) / l.weight) end
+  end
+  for _, l in ipairs(lanes) do
+    if l.over then
+      later('ZREM', RING, l.name)
+    elseif l.count > 0 then
+      -- Who had less than a share because of a limit does not make up for it later.
+      local at = l.at + l.given / l.weight
+      later('ZADD', RING, exact('%.6f', l.count == l.room and math.max(at, turn) or at), l.name)
+    end
+  end
+  meta[5] = exact('%.6f', turn)
   return #lanes > 0
 end
 
@@ -69,12 +91,12 @@ local function give(max)
   end
   local from, to = bounds('')
   if not call('ZSCORE', RING, 't:') and (fresh_ones() > 0 or call('ZLEXCOUNT', WAITING, from, to) > 0) then
-    call('ZADD', RING, known(7) or 0, 't:')
+    call('ZADD', RING, known(5) or 0, 't:')
   end
   while granted < max and not enough(max) do
     if not turn_round(max - granted, max) then return false end
   end
   flush()
-  change('turn', meta[7])
+  change('turn', meta[5])
   return true
 end
