@@ -1,6 +1,6 @@
 //! Answers that get lost between Redis and the broker, and contents that somebody damaged.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
