@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lovage_broker::{
     Broker, Claim, ClaimedJob, Connect, EnqueueOutcome, Finish, HeldLease, LeaseStatus, ListQuery, NewPause,
-    RedisBroker, RedisConfig, Retention, SqliteBroker, SqliteConfig,
+    RedisBroker, RedisConfig, Retention, SqliteBroker, SqliteConfig, Wake,
 };
 use lovage_core::{
     AttemptError, Clock, ErrorClass, FlowView, JobId, JobSpec, JobView, Limits, ManualClock, NewJob, Pause, Priority,
@@ -195,6 +195,18 @@ impl Bench {
     pub async fn pause(&self, subject: &str, until: Option<Timestamp>) -> Pause {
         let pause = NewPause { by: "ada".into(), why: "database upgrade".into(), until };
         self.broker.pause(&self.queue, &subject.parse().unwrap(), &pause).await.expect("pause answers")
+    }
+
+    /// Waits until nothing wakes any more: a broker may wake without need, but not for ever.
+    pub async fn until_nothing_wakes(&self) {
+        let queues = [self.queue.clone()];
+        for _ in 0..10 {
+            let woken = self.broker.wait(&queues, &self.worker, Duration::from_millis(20)).await.unwrap();
+            if woken == Wake::Timeout {
+                return;
+            }
+        }
+        panic!("whoever waits is woken again and again");
     }
 
     pub async fn resume(&self, subject: &str) -> bool {
