@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lovage_broker::{
     Broker, Claim, ClaimedJob, Connect, EnqueueOutcome, Finish, HeldLease, LeaseStatus, ListQuery, NewPause,
-    RedisBroker, RedisConfig, Retention, SqliteBroker, SqliteConfig,
+    RedisBroker, RedisConfig, Retention, SqliteBroker, SqliteConfig, Wake,
 };
 use lovage_core::{
     AttemptError, Clock, ErrorClass, FlowView, JobId, JobSpec, JobView, Limits, ManualClock, NewJob, Pause, Priority,
@@ -181,6 +181,19 @@ impl Bench {
             }
         }
         panic!("a hundred claims did not find what there is: {} of {max} jobs", taken.jobs.len());
+    }
+
+    /// A wait that finds nothing to claim comes to rest: it may wake without need, but not again and again.
+    pub async fn falls_asleep(&self) {
+        for _ in 0..10 {
+            let queues = [self.queue.clone()];
+            let wake = self.broker.wait(&queues, &self.worker, Duration::from_millis(20)).await.expect("wait answers");
+            if wake == Wake::Timeout {
+                return;
+            }
+            assert!(self.take(1).await.jobs.is_empty(), "nothing can be claimed");
+        }
+        panic!("ten waits in a row woke, and there was nothing to claim");
     }
 
     pub async fn limit(&self, subject: &str, limits: Limits) {
