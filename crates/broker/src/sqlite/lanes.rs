@@ -147,10 +147,11 @@ impl Desk<'_> {
     /// Removes a slice of lanes that nobody needs, of full buckets, and of pauses that are over.
     pub(super) async fn prune_flow(&mut self) -> Result<bool, Fault> {
         self.settle().await?;
-        // A tenant's turn is forgotten when the others have caught up with it.
+        // A tenant's turn is forgotten when the others have caught up with it, or when there are no others.
+        let turn = if self.line.flow.laned == 0 { f64::MAX } else { self.line.flow.turn };
         let sql = "DELETE FROM lane WHERE key IN (SELECT key FROM lane WHERE queue = ?1 AND jobs <= 0 AND waiting <= 0 \
                    AND (gate <> '' OR (tenant <> '' AND turn <= ?2)) LIMIT ?3 + 0)";
-        let query = sqlx::query(sql).bind(self.line.key).bind(self.line.flow.turn).bind(SLICE);
+        let query = sqlx::query(sql).bind(self.line.key).bind(turn).bind(SLICE);
         let lanes = query.execute(&mut *self.conn).await?.rows_affected();
         if lanes > 0 {
             self.line.tally.homes.clear();

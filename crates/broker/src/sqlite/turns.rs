@@ -53,8 +53,10 @@ impl Desk<'_> {
     /// Answers whether there is more that could be given out, or that was not looked at.
     async fn rounds(&mut self, share: &mut Share, max: usize) -> Result<bool, Fault> {
         let most = max + 1;
-        share.turns = self.turns(most).await?;
-        let is_cut = share.turns.len() >= most;
+        // One more than can have a turn tells whether there are others.
+        share.turns = self.turns(most + 1).await?;
+        let is_cut = share.turns.len() > most;
+        share.turns.truncate(most);
         let tenants = share.turns.iter().map(|turn| format!("tenant:{}", turn.tenant)).collect();
         self.load_gates(&mut share.gates, tenants).await?;
         share.close_tenants();

@@ -183,6 +183,19 @@ impl Bench {
         panic!("a hundred claims did not find what there is: {} of {max} jobs", taken.jobs.len());
     }
 
+    /// A wait that finds nothing to claim comes to rest: it may wake without need, but not again and again.
+    pub async fn falls_asleep(&self) {
+        for _ in 0..10 {
+            let queues = [self.queue.clone()];
+            let wake = self.broker.wait(&queues, &self.worker, Duration::from_millis(20)).await.expect("wait answers");
+            if wake == Wake::Timeout {
+                return;
+            }
+            assert!(self.take(1).await.jobs.is_empty(), "nothing can be claimed");
+        }
+        panic!("ten waits in a row woke, and there was nothing to claim");
+    }
+
     pub async fn limit(&self, subject: &str, limits: Limits) {
         self.broker.limit(&self.queue, &subject.parse().unwrap(), &limits).await.expect("limit answers");
     }
@@ -195,18 +208,6 @@ impl Bench {
     pub async fn pause(&self, subject: &str, until: Option<Timestamp>) -> Pause {
         let pause = NewPause { by: "ada".into(), why: "database upgrade".into(), until };
         self.broker.pause(&self.queue, &subject.parse().unwrap(), &pause).await.expect("pause answers")
-    }
-
-    /// Waits until nothing wakes any more: a broker may wake without need, but not for ever.
-    pub async fn until_nothing_wakes(&self) {
-        let queues = [self.queue.clone()];
-        for _ in 0..10 {
-            let woken = self.broker.wait(&queues, &self.worker, Duration::from_millis(20)).await.unwrap();
-            if woken == Wake::Timeout {
-                return;
-            }
-        }
-        panic!("whoever waits is woken again and again");
     }
 
     pub async fn resume(&self, subject: &str) -> bool {

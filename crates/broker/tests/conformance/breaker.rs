@@ -184,9 +184,12 @@ pub async fn a_probes_end_wakes_a_waiter(bench: Bench) {
         bench.add_all((0..6).map(|n| job(&bench, n))).await;
         open(&bench, subject).await;
         bench.take(1).await;
+        bench.falls_asleep().await;
         bench.clock.advance(seconds(10));
+        let woken = bench.broker.wait(&queues, &bench.worker, seconds(20)).await.unwrap();
+        assert_eq!(woken, Wake::Queue(bench.queue.clone()), "{subject} is half open");
         let probe = bench.take(5).await.jobs;
-        bench.until_nothing_wakes().await;
+        bench.falls_asleep().await;
         let (woken, _) =
             tokio::join!(bench.broker.wait(&queues, &bench.worker, seconds(20)), bench.complete(&probe[0]));
         assert_eq!(woken.unwrap(), Wake::Queue(bench.queue.clone()), "{subject} is closed");

@@ -107,7 +107,7 @@ pub async fn a_resume_wakes_a_waiter(bench: Bench) {
         bench.pause(subject, None).await;
         bench.add(job(&bench, 1)).await;
         assert!(bench.take(1).await.jobs.is_empty());
-        bench.until_nothing_wakes().await;
+        bench.falls_asleep().await;
         let (woken, _) = tokio::join!(bench.broker.wait(&queues, &bench.worker, seconds(20)), bench.resume(subject));
         assert_eq!(woken.unwrap(), Wake::Queue(bench.queue.clone()), "{subject}");
         bench.complete(&bench.take(1).await.jobs[0]).await;
