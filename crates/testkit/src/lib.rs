@@ -16,7 +16,7 @@ pub mod s3;
 mod wire;
 
 pub use eventually::eventually;
-pub use faulty::{Fault, FaultyBroker, Plan, Point};
+pub use faulty::{Fault, FaultyBroker, Plan, Point, kill_this_process};
 pub use postgres::PostgresServer;
 pub use process::{Process, Signal};
 pub use proxy::Proxy;

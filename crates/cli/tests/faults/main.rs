@@ -6,3 +6,4 @@
 mod kill_points;
 mod processes;
 mod stage;
+mod twenty_points;
