@@ -1,7 +1,7 @@
 //! A private redis-server: free loopback port, temporary folder, gone with its handle.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -57,6 +57,41 @@ impl RedisServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The address, e.g. for a [`Proxy`](crate::Proxy).
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Sends one command and answers the raw reply, e.g. `+OK`; one that begins with `-` panics. For settings and
+    /// faults (`CONFIG SET`, `REPLICAOF`, `CLIENT KILL`) whose replies are short.
+    pub fn ask(&self, command: &[&str]) -> String {
+        self.try_ask(&[command]).unwrap_or_else(|problem| panic!("{command:?}: {problem}"))
+    }
+
+    /// As [`Self::ask`], after giving the password of the default user.
+    pub fn ask_with_password(&self, password: &str, command: &[&str]) -> String {
+        let answer = self.try_ask(&[&["AUTH", password], command]);
+        answer.unwrap_or_else(|problem| panic!("{command:?}: {problem}"))
+    }
+
+    fn try_ask(&self, commands: &[&[&str]]) -> std::io::Result<String> {
+        let stream = TcpStream::connect(self.address())?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let (mut reader, mut writer) = (BufReader::new(&stream), &stream);
+        let mut answer = String::new();
+        for command in commands {
+            let arguments = command.iter().map(|text| format!("${}\r\n{text}\r\n", text.len()));
+            writer.write_all(format!("*{}\r\n{}", command.len(), arguments.collect::<String>()).as_bytes())?;
+            answer.clear();
+            reader.read_line(&mut answer)?;
+            if answer.starts_with('-') {
+                return Err(std::io::Error::other(answer));
+            }
+        }
+        Ok(answer.trim_end().to_owned())
     }
 
     /// Ends the server in an orderly way, with its append-only file flushed. Its data stays for a [`Self::restart`].
