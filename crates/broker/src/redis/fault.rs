@@ -57,8 +57,6 @@ fn setup_problem(error: &RedisError, text: &str) -> Option<&'static str> {
         Some("check the name behind the sentinels in the address")
     } else if error.is_io_error() && lower.contains("certificate") {
         Some("set redis_ca_file to the authority that signed the server's certificate, and name the server as in it")
-    } else if error.is_io_error() && lower.contains("invalidcontenttype") {
-        Some("the port does not speak TLS; begin the address with redis instead of rediss, or use the TLS port")
     } else if text.contains("cluster support disabled") {
         Some("this server is in no cluster; leave +cluster out of the address")
     } else if matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot)) {

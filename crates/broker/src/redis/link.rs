@@ -83,7 +83,7 @@ impl Link {
                 Target::Server(Arc::new(node))
             }
             Place::Sentinels { members, name, primary } => {
-                Target::Server(Arc::new(Node::known_to(Sentinels::new(members, name, primary))))
+                Target::Server(Node::known_to(Sentinels::new(members, name, primary)))
             }
             Place::Cluster(seeds) => Target::Cluster(Cluster::new(seeds)),
         };
@@ -163,6 +163,15 @@ impl Link {
                 self.doubt();
                 Err(broker_error(&node.address(), &error))
             }
+        }
+    }
+
+    /// Whether a connection to this address is still of use for waiting.
+    pub(super) fn is_current(&self, address: &str) -> bool {
+        match &self.target {
+            Target::Server(node) => node.address() == address,
+            // A server that no longer has the slot says so.
+            Target::Cluster(_) => true,
         }
     }
 

@@ -1,7 +1,7 @@
 //! One server that takes writes, and the connections to it, each replaced when it breaks or falls silent. Calls made
 //! meanwhile fail at once; whoever calls again is connected again.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -19,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// After a failed attempt to connect, others are not made for so long.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// Between questions to sentinels.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Which of a server's connections a call takes. With claims apart from ends, Redis and this process read one while
 /// the other's answers are on their way.
@@ -86,10 +89,13 @@ impl Node {
         Ok(Self::at(dialer.client()?))
     }
 
-    /// Whichever server the sentinels name.
-    pub(super) fn known_to(sentinels: Sentinels) -> Self {
+    /// Whichever server the sentinels name. They are asked again and again: a primary that was replaced while it runs
+    /// takes writes for seconds more, and they are lost.
+    pub(super) fn known_to(sentinels: Sentinels) -> Arc<Self> {
         let address = sentinels.description();
-        Self::new(Whereabouts::Known(sentinels), address)
+        let node = Arc::new(Self::new(Whereabouts::Known(sentinels), address));
+        tokio::spawn(follow(Arc::downgrade(&node)));
+        node
     }
 
     fn new(whereabouts: Whereabouts, address: String) -> Self {
@@ -150,7 +156,9 @@ impl Node {
         };
         let client = sentinels.primary().await?;
         let address = client.get_connection_info().addr().to_string();
-        *self.address.write().unwrap_or_else(PoisonError::into_inner) = address;
+        if address != self.address() {
+            self.leave(address);
+        }
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         match tokio::time::timeout(RESPONSE_TIMEOUT, must_be_primary(&mut connection)).await {
             Ok(primary) => primary.map(|()| connection),
@@ -196,8 +204,33 @@ impl Node {
             return;
         }
         tracing::warn!(address = %self.address(), ?lane, %error, "lost the connection to Redis");
+        self.forget();
+    }
+
+    fn forget(&self) {
         for lane in &self.lanes {
             *lane.current.write().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    fn leave(&self, address: String) {
+        *self.address.write().unwrap_or_else(PoisonError::into_inner) = address;
+        self.forget();
+    }
+}
+
+/// Leaves a primary soon after the sentinels name another one.
+async fn follow(node: Weak<Node>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Some(node) = node.upgrade() else { return };
+        let Whereabouts::Known(sentinels) = &node.whereabouts else { return };
+        if let Ok(client) = sentinels.primary().await {
+            let address = client.get_connection_info().addr().to_string();
+            if address != node.address() {
+                tracing::warn!(from = %node.address(), to = %address, "the sentinels name another primary");
+                node.leave(address);
+            }
         }
     }
 }
@@ -205,6 +238,8 @@ impl Node {
 fn read_only(answer: &Value) -> Option<RedisError> {
     match answer {
         Value::ServerError(error) if error.code() == "READONLY" => Some(error.clone().into()),
+        // Of a transaction.
+        Value::Array(answers) => answers.iter().find_map(read_only),
         _ => None,
     }
 }

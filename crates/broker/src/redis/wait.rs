@@ -106,7 +106,7 @@ impl RedisBroker {
             let left = deadline.saturating_duration_since(Instant::now());
             for ear in ears.ears.iter_mut().filter(|ear| ear.blocked.is_none()) {
                 let pop = self.pop(&ear.queues, worker, left);
-                let idle = match ear.idle.take() {
+                let idle = match ear.idle.take().filter(|idle| self.link.is_current(&idle.0)) {
                     Some(idle) => idle,
                     None => self.link.dedicated(pop.slot).await.map(|(at, connection)| Idle(at, connection))?,
                 };
