@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use redis::Cmd;
 
+use super::node::Lane;
+
 /// A script and its hash.
 #[derive(Debug)]
 pub(super) struct Script {
@@ -35,6 +37,11 @@ impl Script {
         let mut cmd = redis::cmd("SCRIPT");
         cmd.arg("LOAD").arg(self.source);
         cmd
+    }
+
+    /// The connection that it takes.
+    pub(super) fn lane(&self) -> Lane {
+        if [&*CLAIM, &*SWEEP].iter().any(|script| script.hash == self.hash) { Lane::Claims } else { Lane::Rest }
     }
 
     /// Its hash, as Redis names it.

@@ -51,20 +51,28 @@ pub async fn sqlite() -> Bench {
 }
 
 pub async fn redis_with(retention: Retention) -> Bench {
-    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(START)));
     let server = RedisServer::start();
-    let config = RedisConfig {
-        url: server.url(),
-        retention,
-        events_kept: EVENTS_KEPT,
-        virtual_clock: Some(clock.clone() as Arc<dyn Clock>),
-        ..RedisConfig::default()
-    };
+    // No script touches a key that it was not given, or a cluster would refuse it some day.
+    let watch = server.watch_keys();
+    let config = RedisConfig { url: server.url(), retention, ..RedisConfig::default() };
+    on_redis(config, Box::new((watch, server))).await
+}
+
+/// A bench on a Redis that others use too: with a prefix of its own.
+pub async fn on_shared_redis(config: &RedisConfig, number: usize) -> Bench {
+    let prefix = format!("{}{number}:", config.prefix);
+    on_redis(RedisConfig { prefix, retention: retention(), ..config.clone() }, Box::new(())).await
+}
+
+async fn on_redis(config: RedisConfig, server: Box<dyn Any + Send>) -> Bench {
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(START)));
+    let config =
+        RedisConfig { events_kept: EVENTS_KEPT, virtual_clock: Some(clock.clone() as Arc<dyn Clock>), ..config };
     let connect: Connect = Arc::new(move || {
         let config = config.clone();
         Box::pin(async move { Ok(Arc::new(RedisBroker::connect(config).await?) as Arc<dyn Broker>) })
     });
-    Bench::new(connect, clock, Box::new(server)).await
+    Bench::new(connect, clock, server).await
 }
 
 pub async fn sqlite_with(retention: Retention) -> Bench {
