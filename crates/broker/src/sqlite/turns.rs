@@ -108,7 +108,7 @@ impl Desk<'_> {
             .map(|row| {
                 let (home, tenant): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
                 let lane = if tenant.is_empty() { 0 } else { home };
-                let streams = vec![Stream::new(lane, String::new())];
+                let streams = vec![Stream::new(lane, "")];
                 let at = row.try_get(2)?;
                 Ok(Turn { tenant, home, at, weight: 1, streams, taken: 0, done: None, has_more_lanes: false })
             })
@@ -127,7 +127,7 @@ impl Desk<'_> {
         for row in query.fetch_all(&mut *self.conn).await? {
             let index: String = row.try_get(0)?;
             let stream = Stream::new(row.try_get(1)?, row.try_get(2)?);
-            subjects.insert(stream.subject().0);
+            subjects.insert(stream.subject.clone());
             if let Some(turn) = index.parse::<usize>().ok().and_then(|index| share.turns.get_mut(index)) {
                 turn.streams.push(stream);
                 turn.has_more_lanes = turn.streams.len() > LANES as usize;
