@@ -125,7 +125,8 @@ pub trait WorkerSide: Send + Sync {
     async fn report(&self, queue: &QueueName, report: Report) -> Result<LeaseStatus>;
 
     /// Waits until one of `queues` may have something to claim or `timeout` is over. May wake without need, never
-    /// misses: a job that became available since the last claim wakes a waiter. A wait for no queue at all hears the
+    /// misses: a job that became available since the last claim wakes a waiter. What time alone brings is for the waiter to
+    /// remember, from [`Claim::next_in`]. A wait for no queue at all hears the
     /// worker's [`Control`] messages instead; a wait for queues leaves them alone, so that no message can end with a
     /// waiter that is busy claiming.
     async fn wait(&self, queues: &[QueueName], worker: &WorkerId, timeout: Duration) -> Result<Wake>;
@@ -170,7 +171,7 @@ pub struct Claim {
     /// The jobs, in the order of the line.
     pub jobs: Vec<ClaimedJob>,
     /// Time until the next scheduled or retryable job is due or the next lease runs out, if there is any; claim again
-    /// then. Zero when more is available right now.
+    /// then. Zero when more is available right now; after a full claim also when that may turn out to be held back.
     pub next_in: Option<Duration>,
 }
 
@@ -438,7 +439,8 @@ pub trait Reader: Send + Sync {
     /// A job, in the given queue or in whichever queue has it.
     async fn job(&self, queue: Option<&QueueName>, id: &JobId) -> Result<Option<JobView>>;
 
-    /// A page of the jobs in one state: available ones in the order of the line, due ones by due time, running ones by
+    /// A page of the jobs in one state: available ones in the order of the line (tenant by tenant, and
+    /// those that a limit holds back may stand apart), due ones by due time, running ones by
     /// lease, ended ones newest first.
     async fn list(&self, query: &ListQuery) -> Result<JobPage>;
 

@@ -189,7 +189,7 @@ suite! {
         who_waits_for_a_token_keeps_attempt_and_place,
         a_star_rate_is_a_bucket_each,
         a_rate_is_edited_while_jobs_wait,
-        a_token_that_comes_wakes_a_waiter,
+        a_token_that_comes_lets_the_next_one_start,
         row_27_retries_come_back_damped,
         row_27_without_a_limit_retries_are_damped_too,
     }

@@ -129,7 +129,8 @@ impl Model {
         }
         let next = self.jobs.values().filter_map(|job| job.due_at.or(job.lease_until)).min().map(|at| at - self.now);
         let is_right = match next_in {
-            Some(0) => !could.is_empty() || next == Some(0),
+            // A full claim has not looked at what is left: it may turn out to be held back.
+            Some(0) => !could.is_empty() || next == Some(0) || taken.len() == max && !left.is_empty(),
             _ if !could.is_empty() => false,
             _ if left.is_empty() => next_in == next,
             // What is held back may come back earlier than the next due time.

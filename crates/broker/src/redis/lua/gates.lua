@@ -51,17 +51,18 @@ local function slot(subject, id) return subject .. '\0' .. id end
 
 -- When to look again at subjects that got free slots (0: at once), and at those that hold jobs back.
 local freed, parked = {}, {}
--- A running job, or one that ended, gives its slots back; one that is not at its end keeps that of an ordered key.
-local function free(id, h, ended)
-  if h.tenant ~= '' then
+-- A job that ran (`was` is the letter of its state) or is at its end gives its slots back. One that is not at its end
+-- keeps that of an ordered key, and may have it while it waits.
+local function free(id, h, was, ended)
+  if h.tenant ~= '' and was == 'r' then
     later('ZREM', SLOTS, slot('t:' .. h.tenant, id))
     freed['t:' .. h.tenant] = 0
   end
   local key = 'y:' .. h.key
-  if h.key ~= '' and (ended or rule(key).ordered ~= 1) then
-    later('ZREM', SLOTS, slot(key, id))
-    freed[key] = 0
-  end
+  if h.key == '' then return end
+  local ordered = rule(key).ordered == 1
+  if ended or not ordered then later('ZREM', SLOTS, slot(key, id)) end
+  if ordered and ended or not ordered and was == 'r' then freed[key] = 0 end
 end
 endings[#endings + 1] = function()
   for subject, g in pairs(gates) do

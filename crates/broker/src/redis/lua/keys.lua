@@ -26,7 +26,7 @@ local function replace(holder, h, old, spec, o)
     leave(holder, h)
     deeper(h, -1)
     -- What it holds of an ordered key is not its any more.
-    free(holder, h, true)
+    free(holder, h, h.state, true)
     local since = h.since
     h.state, h.tenant, h.key = '', o.tenant, o.key
     flush()

@@ -1,8 +1,8 @@
 -- Prelude: jobs come into states and leave them.
 
--- Tenants whose lanes got jobs, and how the number of their waiting jobs changed. RING has the tenants with jobs that may
+-- Tenants whose lanes got jobs, or lost some other than by a claim, and how the number of their waiting jobs changed. RING has the tenants with jobs that may
 -- be claimed, by the virtual time of their turn.
-local joins, depths = {}, {}
+local joins, parts, depths = {}, {}, {}
 local function deeper(h, by)
   if h.tenant ~= '' then depths[h.tenant] = (depths[h.tenant] or 0) + by end
 end
@@ -17,6 +17,9 @@ local function join_ring()
 end
 endings[#endings + 1] = function()
   join_ring()
+  for lane in pairs(parts) do
+    if call('ZLEXCOUNT', WAITING, bounds(lane)) == 0 then call('ZREM', RING, lane) end
+  end
   for tenant, by in pairs(depths) do
     if by ~= 0 and call('HINCRBY', DEPTHS, tenant, by) <= 0 then call('HDEL', DEPTHS, tenant) end
   end
@@ -25,6 +28,7 @@ end
 -- Takes a job out of the set of its state.
 local function leave(id, h)
   later('ZREM', SET[h.state], h.state == 'a' and member(id, h) or id)
+  if h.state == 'a' and h.tenant ~= '' and h.held == '' then parts['t:' .. h.tenant] = true end
   if h.expires > 0 and IDLE[h.state] then later('ZREM', EXPIRING, id) end
 end
 -- Gives a unique key back, if this job still owns it.
@@ -41,7 +45,7 @@ local function enter(id, h, state, score)
   if state ~= 'd' then h.reason = 0 end
   if flows then
     deeper(h, (IDLE[state] and 1 or 0) - (IDLE[was] and 1 or 0))
-    if was == 'r' or ENDED[state] then free(id, h, ENDED[state]) end
+    if was == 'r' or ENDED[state] then free(id, h, was, ENDED[state]) end
     if state == 'a' and h.tenant ~= '' then joins['t:' .. h.tenant] = true end
   end
   if ENDED[state] then

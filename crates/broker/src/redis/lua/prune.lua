@@ -37,6 +37,8 @@ local function fresh_ones() return math.max(call('HLEN', SPEC) - call('HLEN', HE
 local function available() return call('ZCARD', WAITING) + fresh_ones() end
 -- Whether there are jobs in line that nothing but a limit of the whole queue holds back, as far as is known.
 local function claimable()
-  if call('ZCARD', RING) > 0 or fresh_ones() > 0 then return true end
+  -- Those without a tenant are looked at themselves, whether they have a turn in the ring or not.
+  local tenants = call('ZCARD', RING)
+  if tenants > 1 or fresh_ones() > 0 or tenants == 1 and not call('ZSCORE', RING, 't:') then return true end
   return call('ZLEXCOUNT', WAITING, '[\0', '(\1') > 0
 end

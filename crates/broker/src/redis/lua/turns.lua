@@ -33,7 +33,6 @@ local function take_turn(l, ids, specs, raws, max)
       local at = l.first + i
       take(l.texts[i], ids[at], specs[at], raws[at])
     end
-    l.over = #l.texts < l.count
     l.seen = upto == #l.texts and l.count or upto
   else
     l.over = give_plain(l.count, max)
@@ -50,7 +49,10 @@ local function turn_round(want, max)
   for _, l in ipairs(lanes) do
     if l.name ~= 't:' and l.count > 0 then
       local from, to = bounds(l.name)
-      l.texts, l.first = call('ZRANGE', WAITING, from, to, 'BYLEX', 'LIMIT', 0, l.count), #ids
+      -- One more than is wanted tells whether there is more.
+      l.texts, l.first = call('ZRANGE', WAITING, from, to, 'BYLEX', 'LIMIT', 0, l.count + 1), #ids
+      l.over = #l.texts <= l.count
+      l.texts[l.count + 1] = nil
       open(l.name, l.texts, ids, orders)
     end
   end
