@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod artifacts;
+mod backup;
 mod configuration;
 mod help;
 mod input;
