@@ -167,11 +167,10 @@ where
     fn call(&mut self, task: Task<Work>) -> Self::Future {
         let engine = Arc::clone(&self.engine);
         let attempt = Arc::clone(&task.args.attempt);
-        let failed_before = task.args.job.failed;
         let run = self.inner.call(task);
         Box::pin(async move {
             let end = run.await.unwrap_or_else(|error| End::Panicked(error.to_string()));
-            executor::settle(&engine, &attempt, failed_before, end);
+            executor::settle(&engine, &attempt, end);
             Ok(())
         })
     }

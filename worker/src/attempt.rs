@@ -34,8 +34,7 @@ pub(crate) struct Attempt {
     pub line: usize,
     pub queue: QueueName,
     pub lease: HeldLease,
-    pub number: u32,
-    pub enqueued_at: Timestamp,
+    pub run: Run,
     pub cancelled: CancellationToken,
     pub soft_timeout: CancellationToken,
     /// The strongest cause so far; 0 for none.
@@ -55,6 +54,16 @@ pub(crate) struct Attempt {
     pub writing: tokio::sync::Mutex<()>,
 }
 
+/// Which run of its job this is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run {
+    /// From 1.
+    pub number: u32,
+    /// Runs before this one that failed and count against the policy.
+    pub failed: u32,
+    pub enqueued_at: Timestamp,
+}
+
 /// What the handler told and nobody has written yet.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
@@ -66,13 +75,12 @@ pub(crate) struct Told {
 }
 
 impl Attempt {
-    pub fn new(line: usize, queue: QueueName, lease: HeldLease, number: u32, enqueued_at: Timestamp) -> Self {
+    pub fn new(line: usize, queue: QueueName, lease: HeldLease, run: Run) -> Self {
         Self {
             line,
             queue,
             lease,
-            number,
-            enqueued_at,
+            run,
             cancelled: CancellationToken::new(),
             soft_timeout: CancellationToken::new(),
             cause: AtomicU8::new(0),
@@ -175,6 +183,11 @@ impl Attempt {
         !std::mem::replace(&mut told.planned, true)
     }
 
+    /// Answers whether a write has to be planned; for what could not be written.
+    pub fn plan(&self) -> bool {
+        !std::mem::replace(&mut self.told().planned, true)
+    }
+
     /// Keeps a log line; a flood between two writes loses its oldest lines, as it would in the broker. Answers whether
     /// a write has to be planned.
     pub fn tell_line(&self, line: NewLogLine) -> bool {
@@ -195,7 +208,7 @@ mod tests {
 
     fn attempt() -> Attempt {
         let lease = HeldLease { id: "job".parse().unwrap(), token: 1 };
-        Attempt::new(0, "q".parse().unwrap(), lease, 1, Timestamp::default())
+        Attempt::new(0, "q".parse().unwrap(), lease, Run { number: 1, failed: 0, enqueued_at: Timestamp::default() })
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl JobContext {
 
     /// The number of this run, from 1. Never repeats within a job.
     pub fn attempt(&self) -> u32 {
-        self.attempt.number
+        self.attempt.run.number
     }
 
     /// The fencing number of this run: grows with every claim in the queue.
@@ -103,7 +103,7 @@ impl JobContext {
 
     /// When it was enqueued, by the broker's clock.
     pub fn enqueued_at(&self) -> Timestamp {
-        self.attempt.enqueued_at
+        self.attempt.run.enqueued_at
     }
 
     /// Fires when the attempt should stop: the job was cancelled, the lease is lost, the hard timeout is over or the

@@ -109,7 +109,7 @@ impl Engine {
     pub fn forget(&self, attempt: &Arc<Attempt>) {
         self.leases.remove(std::iter::once(attempt));
         self.counts.lost.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(job_id = %attempt.id(), queue = %attempt.queue, attempt = attempt.number, "lease lost");
+        tracing::warn!(job_id = %attempt.id(), queue = %attempt.queue, attempt = attempt.run.number, "lease lost");
         self.tell(|| WorkerEvent::Lost { id: attempt.id().clone() });
     }
 

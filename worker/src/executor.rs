@@ -34,7 +34,7 @@ pub(crate) fn span(engine: &Engine, attempt: &Attempt) -> Span {
         job_id = %attempt.id(),
         job_kind = tracing::field::Empty,
         queue = %attempt.queue,
-        attempt = attempt.number,
+        attempt = attempt.run.number,
         worker_id = %engine.config.id,
         tenant = tracing::field::Empty,
         request_id = tracing::field::Empty,
@@ -100,7 +100,7 @@ fn begin(attempt: &Attempt, spec: &JobSpec, options: &KindOptions) -> Limits {
 
 async fn announce(engine: &Engine, attempt: &Attempt) {
     if engine.config.observer.is_some() {
-        engine.tell(|| WorkerEvent::Started { id: attempt.id().clone(), attempt: attempt.number });
+        engine.tell(|| WorkerEvent::Started { id: attempt.id().clone(), attempt: attempt.run.number });
         // The observer was woken onto this thread; a handler that blocks it must not keep the news from it.
         tokio::task::yield_now().await;
     }
@@ -143,12 +143,13 @@ fn grace(engine: &Engine, attempt: &Attempt) -> Duration {
 }
 
 /// Judges the end, logs it once and sends it to the broker.
-pub(crate) fn settle(engine: &Engine, attempt: &Arc<Attempt>, failed_before: u32, end: End) {
+pub(crate) fn settle(engine: &Engine, attempt: &Arc<Attempt>, end: End) {
     if matches!(end, End::KindFull) {
         engine.turned_away[attempt.line].fetch_add(1, Ordering::Relaxed);
     }
-    let case = Case { cause: attempt.cause(), terms: attempt.terms(), failed_before, worker: &engine.config.id };
-    let Some(transition) = judge(end, &case, engine.entropy.fraction()) else { return engine.lose(attempt) };
+    let (cause, failed_before) = (attempt.cause(), attempt.run.failed);
+    let known = Case { cause, terms: attempt.terms(), failed_before, worker: &engine.config.id };
+    let Some(transition) = judge(end, &known, engine.entropy.fraction()) else { return engine.lose(attempt) };
     if !attempt.is_settled() {
         log(attempt, &transition);
     }

@@ -9,7 +9,7 @@ use lovage_core::Transition;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Run};
 use crate::engine::Engine;
 use crate::event::WorkerEvent;
 use crate::executor::Work;
@@ -30,7 +30,8 @@ pub(crate) fn intake(
     engine.tell(|| WorkerEvent::Claimed { queue: queue.clone(), jobs: jobs.len() });
     let attempt = |job: &ClaimedJob| {
         let lease = HeldLease { id: job.id.clone(), token: job.token };
-        Arc::new(Attempt::new(line, queue.clone(), lease, job.attempt, job.enqueued_at))
+        let run = Run { number: job.attempt, failed: job.failed, enqueued_at: job.enqueued_at };
+        Arc::new(Attempt::new(line, queue.clone(), lease, run))
     };
     let attempts: Vec<_> = jobs.iter().map(attempt).collect();
     engine.leases.insert(attempts.iter());

@@ -31,21 +31,21 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// A running keeper. Ends when dropped.
 pub(crate) struct Keeper {
     stop: DropGuard,
-    /// Resolves when the thread has ended.
-    pub ended: oneshot::Receiver<()>,
+    /// Fires when the thread has ended, however that was.
+    pub ended: CancellationToken,
 }
 
 impl Keeper {
     /// Starts the thread, opens its connection and registers the worker.
     pub async fn start(engine: &Arc<Engine>, connect: Connect) -> Result<Self, WorkerError> {
         let stop = CancellationToken::new();
-        let (ended_tx, ended) = oneshot::channel();
+        let ended = CancellationToken::new();
         let (ready_tx, ready) = oneshot::channel();
         let thread = {
-            let (engine, stop) = (Arc::clone(engine), stop.clone());
+            let (engine, stop, ended) = (Arc::clone(engine), stop.clone(), ended.clone());
             move || {
                 // Dropped with the thread, also when it panics.
-                let _ended = ended_tx;
+                let _ended = ended.drop_guard();
                 live(&engine, &connect, &stop, ready_tx);
             }
         };
@@ -58,7 +58,7 @@ impl Keeper {
     /// Takes the worker out of the registry and ends the thread.
     pub async fn end(self) {
         drop(self.stop);
-        let _ = tokio::time::timeout(GOODBYE, self.ended).await;
+        let _ = tokio::time::timeout(GOODBYE, self.ended.cancelled()).await;
     }
 }
 
@@ -182,7 +182,7 @@ async fn enforce(engine: &Engine) {
             engine.stop(&attempt, Cause::TimedOut);
             if given_up(engine, &attempt, now) && attempt.abandon() {
                 tracing::error!(
-                    job_id = %attempt.id(), queue = %attempt.queue, attempt = attempt.number,
+                    job_id = %attempt.id(), queue = %attempt.queue, attempt = attempt.run.number,
                     "the handler does not yield: its lease is given up, and its slot is lost until it returns; \
                      work that blocks belongs into JobContext::blocking"
                 );

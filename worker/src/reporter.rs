@@ -13,6 +13,8 @@ use crate::context::{LeaseLost, Link};
 
 /// Least time between two writes of one attempt.
 const PACE: Duration = Duration::from_millis(250);
+/// Most time between two writes while the broker does not answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Time between two tries to confirm a lease while the broker does not answer.
 const CONFIRM_AGAIN: Duration = Duration::from_millis(200);
 
@@ -62,21 +64,28 @@ impl Reporter {
         Ok(())
     }
 
+    /// Writes what was told, however long the broker is away: a handler that is silent from here on has said it.
     async fn write_when_due(self, attempt: Arc<Attempt>) {
-        let due = attempt.told().written_at.map(|at| at + PACE);
-        if let Some(due) = due {
-            tokio::time::sleep_until(due).await;
-        }
-        if let Err(error) = self.write(&attempt).await {
-            // The finisher writes it with the end at the latest.
+        let mut pause = PACE;
+        loop {
+            let due = attempt.told().written_at.map(|at| at + pause);
+            if let Some(due) = due {
+                tokio::time::sleep_until(due).await;
+            }
+            let Err(error) = self.write(&attempt).await else { return };
             tracing::debug!(job_id = %attempt.id(), error.message = %error, "progress not written yet");
+            // After the end the finisher writes it; and whoever planned a write since this one failed does so.
+            if attempt.is_settled() || !error.is_transient() || !attempt.plan() {
+                return;
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
     }
 }
 
 impl Link for Reporter {
     fn confirm<'a>(&'a self, attempt: &'a Arc<Attempt>) -> BoxFuture<'a, Result<(), LeaseLost>> {
-        let lost = |reason: String| LeaseLost { id: attempt.id().clone(), attempt: attempt.number, reason };
+        let lost = |reason: String| LeaseLost { id: attempt.id().clone(), attempt: attempt.run.number, reason };
         Box::pin(async move {
             loop {
                 if attempt.cause() == Some(Cause::LeaseLost) {

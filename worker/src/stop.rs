@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovage_core::Transition;
 use tokio::task::JoinError;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -12,8 +11,10 @@ use crate::attempt::Cause;
 use crate::engine::Engine;
 use crate::error::WorkerError;
 use crate::event::WorkerEvent;
+use crate::executor;
 use crate::fetcher::Enough;
 use crate::keeper::Keeper;
+use crate::verdict::End;
 
 /// How long a claim that is under way may take to answer after a stop at once.
 const LAST_CLAIM: Duration = Duration::from_secs(1);
@@ -36,15 +37,14 @@ impl Running {
     /// written yet needs its lease.
     pub async fn until_stopped(&mut self) -> Result<(), WorkerError> {
         let engine = Arc::clone(&self.engine);
-        let ended = self.claim_and_run().await;
-        match &ended {
-            Ok(true) => {}
-            Ok(false) => self.drain().await,
-            Err(_) => {
-                engine.drain.cancel();
-                self.fetcher.abort();
-                self.driver.abort();
-            }
+        let mut ended = self.claim_and_run().await;
+        if matches!(ended, Ok(false)) {
+            ended = self.drain().await.map(|()| true);
+        }
+        if ended.is_err() {
+            engine.drain.cancel();
+            self.fetcher.abort();
+            self.driver.abort();
         }
         hand_back(&engine);
         ended.map(|_| ())
@@ -72,24 +72,22 @@ impl Running {
                     let ended = ended.map_err(|error| error.to_string()).and_then(|ended| ended);
                     return ended.map(|()| true).map_err(|problem| WorkerError::Broken { part: "executor", problem });
                 }
-                _ = &mut self.keeper.ended => {
-                    let problem = "its thread has ended".to_owned();
-                    return Err(WorkerError::Broken { part: "lease keeper", problem });
-                }
+                () = self.keeper.ended.cancelled() => return Err(no_keeper()),
             }
         }
     }
 
     /// Lets the attempts run for their time, then asks them to stop.
-    async fn drain(&mut self) {
+    async fn drain(&mut self) -> Result<(), WorkerError> {
         let engine = Arc::clone(&self.engine);
         let patience = Instant::now() + engine.config.shutdown_timeout;
         tokio::select! {
             _ = timeout_at(patience, &mut self.driver) => {}
             () = engine.now.cancelled() => {}
+            () = self.keeper.ended.cancelled() => return Err(no_keeper()),
         }
         if self.driver.is_finished() {
-            return;
+            return Ok(());
         }
         if !self.fetcher.is_finished() {
             // Only after a stop at once; jobs that a claim under way brings are given back by the fetcher.
@@ -110,16 +108,25 @@ impl Running {
             _ = &mut self.driver => {}
             () = grace => {}
         }
+        Ok(())
     }
 }
 
-/// Gives back whatever has not ended: to its old place, without spending an attempt. A handler that still runs because
-/// it does not yield can write nothing any more: its token is refused.
+/// Ends whatever has not ended as if its handler were dropped now: to its old place, without spending an attempt, unless
+/// it had to stop for a reason of its own before. A handler that still runs because it does not yield can write nothing
+/// any more: its token is refused.
 fn hand_back(engine: &Engine) {
     for attempt in engine.leases.all().iter().filter(|attempt| !attempt.is_settled()) {
-        tracing::warn!(job_id = %attempt.id(), queue = %attempt.queue, "handing back a job that does not stop");
-        engine.end(attempt, Transition::Release { delay: Duration::ZERO, error: None });
+        executor::span(engine, attempt).in_scope(|| {
+            tracing::warn!("letting go of a job that does not stop");
+            executor::settle(engine, attempt, End::Dropped);
+        });
     }
+}
+
+/// Nobody renews the leases any more: what runs here may soon run elsewhere, too.
+fn no_keeper() -> WorkerError {
+    WorkerError::Broken { part: "lease keeper", problem: "its thread has ended".to_owned() }
 }
 
 fn broken(part: &'static str, error: &JoinError) -> WorkerError {

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use lovage_broker::{HeldLease, NewLogLine};
 use lovage_core::{JobId, Kind, Progress, QueueName, Timestamp};
 
-use crate::attempt::{Attempt, Cause};
+use crate::attempt::{Attempt, Cause, Run};
 use crate::context::{Facts, JobContext, LeaseLost, Link};
 
 /// A job that runs nowhere. The test holds this, the handler gets [`DetachedJob::context`].
@@ -26,7 +26,8 @@ struct Lost(AtomicBool);
 impl DetachedJob {
     /// The attempt `attempt` with the fencing number `token`.
     pub fn new(queue: QueueName, kind: Kind, id: JobId, attempt: u32, token: u64) -> Self {
-        let attempt = Attempt::new(0, queue, HeldLease { id, token }, attempt, Timestamp::default());
+        let run = Run { number: attempt, failed: 0, enqueued_at: Timestamp::default() };
+        let attempt = Attempt::new(0, queue, HeldLease { id, token }, run);
         Self { attempt: Arc::new(attempt), kind, metadata: BTreeMap::new(), lost: Arc::default() }
     }
 
@@ -65,7 +66,7 @@ impl Link for Lost {
             }
             attempt.stop(Cause::LeaseLost);
             let reason = "another worker has the job".to_owned();
-            Err(LeaseLost { id: attempt.id().clone(), attempt: attempt.number, reason })
+            Err(LeaseLost { id: attempt.id().clone(), attempt: attempt.run.number, reason })
         })
     }
 

@@ -78,7 +78,11 @@ impl Worker {
         flush(&engine, finisher).await;
         running.keeper.end().await;
         let summary = engine.counts.summary();
-        tracing::info!(worker_id = %engine.config.id, ?summary, "worker ended");
+        let WorkerSummary { claimed, completed, failed, discarded, released, cancelled, lost } = summary;
+        tracing::info!(
+            worker_id = %engine.config.id, claimed, completed, failed, discarded, released, cancelled, lost,
+            "worker ended"
+        );
         ended.map(|()| summary)
     }
 }

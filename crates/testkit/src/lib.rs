@@ -10,12 +10,15 @@ mod eventually;
 mod faulty;
 mod postgres;
 mod process;
+mod proxy;
 mod redis;
 pub mod s3;
+mod wire;
 
 pub use eventually::eventually;
 pub use faulty::{Fault, FaultyBroker, Plan, Point};
 pub use postgres::PostgresServer;
 pub use process::{Process, Signal};
+pub use proxy::Proxy;
 pub use redis::RedisServer;
 pub use s3::S3Server;

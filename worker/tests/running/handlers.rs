@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use lovage_core::RetryPolicy;
+use lovage_core::{LogLevel, Progress, RetryPolicy};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -71,6 +71,24 @@ impl Handler for Gate {
     async fn run(&self, args: Value, _: JobContext) -> Result<Value, JobError> {
         self.0.notified().await;
         Ok(args)
+    }
+}
+
+/// Reports once, then is silent until the test opens it.
+#[derive(Clone, Default)]
+pub struct Said {
+    pub gate: Arc<Notify>,
+}
+
+impl Handler for Said {
+    type Args = Value;
+    type Output = ();
+    const KIND: &'static str = "said";
+    async fn run(&self, _: Value, job: JobContext) -> Result<(), JobError> {
+        job.progress(Progress { done: 7, ..Progress::default() });
+        job.log(LogLevel::Info, "seven are done");
+        self.gate.notified().await;
+        Ok(())
     }
 }
 

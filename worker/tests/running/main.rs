@@ -77,6 +77,7 @@ suite! {
         a_drain_lets_running_jobs_end,
         row_25_a_drain_hands_back_without_spending_an_attempt,
         row_25_a_job_that_does_not_stop_is_handed_back_too,
+        a_timeout_stays_one_when_the_worker_ends,
         a_stop_at_once_does_not_wait,
         max_jobs_is_a_limit_in_all,
         exit_when_empty_leaves_nothing_behind,
@@ -90,9 +91,12 @@ suite! {
         an_outcome_survives_an_outage,
         an_outcome_that_was_written_unseen_does_not_run_again,
         a_broker_that_is_away_at_the_start_is_an_error,
+        row_05_a_worker_whose_keeper_dies_ends_and_hands_back,
+        row_05_a_drain_does_not_go_on_without_its_keeper,
     }
     reporting {
         progress_is_throttled_and_the_last_value_is_written,
         log_lines_keep_their_order,
+        what_a_silent_handler_told_is_written_after_an_outage,
     }
 }

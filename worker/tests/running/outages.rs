@@ -1,19 +1,20 @@
 //! A broker that does not answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use lovage_broker::{Broker, BrokerError, Connect};
 use lovage_core::{Change, State};
 use lovage_testkit::{Fault, FaultyBroker, Point};
-use lovage_worker::{Registry, WorkerError, WorkerEvent};
+use lovage_worker::{Registry, WorkerConfig, WorkerError, WorkerEvent};
 use serde_json::json;
 
 use crate::bench::{Bench, start};
-use crate::handlers::Echo;
+use crate::handlers::{Echo, Forever};
 
 /// A connection on which the next so many calls at `point` fail.
-fn failing(bench: &Bench, point: Point, times: &Arc<AtomicUsize>) -> Connect {
+pub fn failing(bench: &Bench, point: Point, times: &Arc<AtomicUsize>) -> Connect {
     let (connect, times) = (Arc::clone(&bench.connect), Arc::clone(times));
     Arc::new(move || {
         let (connect, times) = (Arc::clone(&connect), Arc::clone(&times));
@@ -73,4 +74,47 @@ pub async fn a_broker_that_is_away_at_the_start_is_an_error(bench: Bench) {
     let error = start(bench.config("w1"), away, Registry::new()).end().await.unwrap_err();
     assert!(matches!(error, WorkerError::Broker(_)));
     assert!(error.to_string().contains("connection refused"), "{error}");
+}
+
+/// A connection on which renewing panics once `broken` says so: the end of the keeper's thread.
+fn deadly(bench: &Bench, broken: &Arc<AtomicBool>) -> Connect {
+    let (connect, broken) = (Arc::clone(&bench.connect), Arc::clone(broken));
+    Arc::new(move || {
+        let (connect, broken) = (Arc::clone(&connect), Arc::clone(&broken));
+        Box::pin(async move {
+            let plan = Arc::new(move |seen| {
+                assert!(seen != Point::BeforeRenew || !broken.load(Ordering::Acquire), "the keeper dies, as planned");
+                Fault::None
+            });
+            Ok(Arc::new(FaultyBroker::new(connect().await?, plan)) as Arc<dyn Broker>)
+        })
+    })
+}
+
+/// Without leases that are renewed others would take the jobs while they run here.
+async fn keeper_dies(bench: Bench, draining: bool) {
+    let id = bench.add("forever", json!({})).await;
+    let broken = Arc::new(AtomicBool::new(false));
+    let config = WorkerConfig { renew_every: Duration::from_millis(100), ..bench.config("w1") };
+    let mut run = start(config, deadly(&bench, &broken), Registry::new().with(Forever));
+    run.started(&id).await;
+    if draining {
+        run.shutdown.drain.cancel();
+        run.until(WorkerEvent::Draining).await;
+    }
+    broken.store(true, Ordering::Release);
+    // Long before the time that a drain may take is over.
+    assert_eq!(run.finished(&id).await, Change::Release);
+    let error = run.end().await.unwrap_err();
+    assert!(matches!(error, WorkerError::Broken { part: "lease keeper", .. }), "{error}");
+    let view = bench.view(&id).await;
+    assert_eq!((view.state, view.failed, view.lost), (State::Available, 0, 0));
+}
+
+pub async fn row_05_a_worker_whose_keeper_dies_ends_and_hands_back(bench: Bench) {
+    keeper_dies(bench, false).await;
+}
+
+pub async fn row_05_a_drain_does_not_go_on_without_its_keeper(bench: Bench) {
+    keeper_dies(bench, true).await;
 }

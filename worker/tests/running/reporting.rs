@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lovage_broker::{Broker, Connect};
 use lovage_core::{Change, LogLevel, Progress};
-use lovage_testkit::{Fault, FaultyBroker, Point};
+use lovage_testkit::{Fault, FaultyBroker, Point, eventually};
 use lovage_worker::{Handler, JobContext, JobError, Registry};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, start};
+use crate::bench::{Bench, LONG, start};
+use crate::handlers::Said;
+use crate::outages::failing;
 
 /// Reports a thousand times and logs as often.
 struct Talks;
@@ -64,4 +66,24 @@ pub async fn log_lines_keep_their_order(bench: Bench) {
     let texts: Vec<_> = lines.into_iter().map(|line| line.text).collect();
     let expected: Vec<_> = (1..=100).map(|n| format!("line {}", n * 10)).collect();
     assert_eq!(texts, expected);
+}
+
+pub async fn what_a_silent_handler_told_is_written_after_an_outage(bench: Bench) {
+    let said = Said::default();
+    let id = bench.add("said", json!({})).await;
+    let times = Arc::new(AtomicUsize::new(3));
+    let connect = failing(&bench, Point::BeforeReport, &times);
+    let mut run = start(bench.config("w1"), connect, Registry::new().with(said.clone()));
+    run.started(&id).await;
+    // The handler said it once and says nothing more.
+    let view = eventually("what was said is written", LONG, async || {
+        Some(bench.view(&id).await).filter(|view| view.progress.is_some())
+    })
+    .await;
+    assert_eq!(view.progress.unwrap().done, 7);
+    assert_eq!(times.load(Ordering::Acquire), 0, "the broker was away three times");
+    assert_eq!(bench.broker.logs(&bench.queue, &id, None).await.unwrap().lines.len(), 1, "once, not once a try");
+    said.gate.notify_one();
+    assert_eq!(run.finished(&id).await, Change::Complete);
+    run.drain().await;
 }

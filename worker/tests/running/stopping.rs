@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lovage_broker::Control;
-use lovage_core::{Change, State, WorkerState};
+use lovage_core::{Change, ErrorClass, State, WorkerState};
 use lovage_testkit::eventually;
-use lovage_worker::{Registry, WorkerConfig, WorkerError, WorkerEvent};
+use lovage_worker::{Cause, Registry, WorkerConfig, WorkerError, WorkerEvent};
 use serde_json::json;
 
 use crate::bench::{Bench, LONG, at_once, start};
@@ -58,6 +58,22 @@ pub async fn row_25_a_job_that_does_not_stop_is_handed_back_too(bench: Bench) {
     // Its handler ends as a success after all; that counts for nothing.
     stuck.stop.store(true, Ordering::Release);
     assert_eq!(bench.view(&id).await.state, State::Available);
+}
+
+pub async fn a_timeout_stays_one_when_the_worker_ends(bench: Bench) {
+    let stuck = Blocks { timeout: Some(Duration::from_millis(50)), ..Blocks::default() };
+    let _release = Release::at_the_end(&stuck.stop);
+    let id = bench.add("blocks", json!({})).await;
+    let config = WorkerConfig { shutdown_timeout: Duration::from_millis(50), cancel_grace: LONG, ..bench.config("w1") };
+    let mut run = bench.start_with(config, Registry::new().with(stuck.clone()));
+    run.started(&id).await;
+    run.until(WorkerEvent::Stopping { id: id.clone(), cause: Cause::TimedOut }).await;
+    run.shutdown.drain.cancel();
+    assert_eq!(run.finished(&id).await, Change::Retry, "its time was over before the worker's");
+    let summary = run.end().await.unwrap();
+    assert_eq!((summary.failed, summary.released), (1, 0));
+    let view = bench.view(&id).await;
+    assert_eq!((view.failed, view.errors[0].class), (1, ErrorClass::TimedOut));
 }
 
 pub async fn a_stop_at_once_does_not_wait(bench: Bench) {

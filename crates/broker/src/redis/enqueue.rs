@@ -7,6 +7,7 @@ use lovage_core::{Hold, JobId, JobSpec, NewJob, OnConflict, QueueName, Timestamp
 use redis::{Cmd, Value};
 
 use super::fault::is_script_missing;
+use super::flow;
 use super::keys::QueueKeys;
 use super::reply::{list, text};
 use super::script::ENQUEUE;
@@ -62,6 +63,7 @@ impl Draft {
             },
             Some(b'u') => EnqueueOutcome::Existing(holder()?),
             Some(b'r') => EnqueueOutcome::Replaced(holder()?),
+            Some(b'f') => Refused::Full(flow::full(rest)?).into(),
             Some(b't') => Refused::UniqueTaken { holder: holder()? }.into(),
             _ => return Err(BrokerError::Protocol("an enqueue answered an outcome that is not known".into())),
         })
@@ -88,7 +90,8 @@ fn difference(stored: &str, text: &str, spec: &JobSpec) -> Option<&'static str> 
 
 fn options(job: &NewJob) -> String {
     let plain = job.delay_ms.is_none() && job.run_at.is_none() && job.expires_at.is_none() && job.unique.is_none();
-    if plain && job.priority == lovage_core::Priority::default() {
+    let alone = job.tenant.is_none() && job.key.is_none();
+    if plain && alone && job.priority == lovage_core::Priority::default() {
         return String::new();
     }
     let due = match (job.delay_ms, job.run_at) {
@@ -98,7 +101,9 @@ fn options(job: &NewJob) -> String {
     };
     let expires = job.expires_at.map_or(0, Timestamp::as_millis);
     let key = job.unique.as_ref().map_or_else(|| "- 0 return 0".into(), key_options);
-    format!("{} {due} {expires} {key}", job.priority.level())
+    let tenant = job.tenant.as_ref().map_or("", |tenant| tenant.as_str());
+    let flow_key = job.key.as_ref().map_or("", |key| key.as_str());
+    format!("{} {due} {expires} {key} ={tenant} ={flow_key}", job.priority.level())
 }
 
 fn key_options(unique: &Unique) -> String {

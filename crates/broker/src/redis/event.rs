@@ -35,11 +35,13 @@ struct Entry<'q> {
 }
 
 impl Entry<'_> {
-    /// One line: letter of the kind, letter of the state, attempt, reason if any; id; worker if it is not the caller.
-    fn event(&self, number: u64, line: &str) -> Option<Event> {
+    /// One event of a line: letter of the kind, letter of the state, attempt, reason if any; ids; worker if it is not
+    /// the caller.
+    fn event(&self, number: u64, line: &str, id: &str) -> Option<Event> {
         let mut words = line.split(' ');
         let what = words.next()?;
-        let id = words.next()?.parse().ok()?;
+        let id = id.parse().ok()?;
+        words.next();
         let kind = kind(*what.as_bytes().first()?)?;
         let state = state(*what.as_bytes().get(1)?);
         let mut numbers = what.get(2..)?.splitn(2, '/');
@@ -64,6 +66,11 @@ impl Entry<'_> {
     }
 }
 
+/// A line with each of the ids to which it happened.
+fn each_id(line: &str) -> impl Iterator<Item = (&str, &str)> {
+    line.split(' ').nth(1).unwrap_or_default().split(',').map(move |id| (line, id))
+}
+
 /// Reads what `lua/history.lua` answers. `after` is the number of the last event that the caller knows.
 pub(super) fn page(
     queue: &QueueName,
@@ -84,7 +91,8 @@ pub(super) fn page(
         let worker = text(items.take()?)?.parse().ok();
         let entry = Entry { queue, at, worker };
         gap |= last.is_some_and(|last| first > last + 1);
-        for (number, line) in (first..).zip(text(items.take()?)?.lines()) {
+        let lines = text(items.take()?)?;
+        for (number, (line, id)) in (first..).zip(lines.lines().flat_map(each_id)) {
             if last.is_some_and(|last| number <= last) {
                 continue;
             }
@@ -92,7 +100,7 @@ pub(super) fn page(
                 break;
             }
             // A line of a newer release that this one cannot read is passed over.
-            events.extend(entry.event(number, line));
+            events.extend(entry.event(number, line, id));
             last = Some(number);
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use lovage_core::{JobId, QueueName, WorkerId};
 
 /// Last parts of the keys of a queue, in the order in which `lua/base.lua` names them.
-const PARTS: [&str; 19] = [
+const PARTS: [&str; 26] = [
     "spec",
     "head",
     "line",
@@ -27,9 +27,18 @@ const PARTS: [&str; 19] = [
     "meta",
     "events",
     "wake",
+    "ring",
+    "parked",
+    "slots",
+    "buckets",
+    "rules",
+    "breakers",
+    "depths",
 ];
 const SPEC: usize = 0;
 const WAKE: usize = 18;
+const RULES: usize = 23;
+const BREAKERS: usize = 24;
 
 /// The keys of one queue.
 #[derive(Debug)]
@@ -58,6 +67,11 @@ impl QueueKeys {
     /// The list that wakes waiting workers.
     pub(super) fn wake(&self) -> &str {
         &self.names[WAKE]
+    }
+
+    /// The hashes of what has limits, pauses or breakers.
+    pub(super) fn ruled(&self) -> [&str; 2] {
+        [&self.names[RULES], &self.names[BREAKERS]]
     }
 
     /// The log of one job.

@@ -9,6 +9,8 @@ mod config;
 mod enqueue;
 mod event;
 mod fault;
+mod flow;
+mod grasp;
 mod keys;
 mod link;
 mod operator;
@@ -30,6 +32,7 @@ use redis::{Cmd, Value};
 use tokio::time::Instant;
 
 pub use config::RedisConfig;
+use grasp::Grasps;
 use keys::{Keys, QueueKeys};
 use link::Link;
 use script::Script;
@@ -55,6 +58,7 @@ pub struct RedisBroker {
     config: RedisConfig,
     named: Mutex<HashMap<QueueName, Instant>>,
     waits: Waits,
+    grasps: Grasps,
 }
 
 impl RedisBroker {
@@ -70,6 +74,7 @@ impl RedisBroker {
             config,
             named: Mutex::default(),
             waits: Waits::default(),
+            grasps: Grasps::default(),
         };
         let deadline = Instant::now() + CONNECT_PATIENCE;
         loop {

@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lovage_core::limits::cut;
 use lovage_core::{
-    Change, DiscardReason, IllegalChange, JobId, JobSpec, Limits, NewJob, Pause, QueueName, State, Subject, Timestamp,
-    WorkerId,
+    Change, DiscardReason, IllegalChange, JobId, JobSpec, Limits, NewJob, Pause, QueueName, State, Subject, WorkerId,
 };
 use redis::Cmd;
 
 use super::record::{letter, split_spec, state};
 use super::reply::{Items, count, text};
-use super::script::{BULK, EDIT, OPERATE, PAUSE};
+use super::script::{BULK, EDIT, OPERATE};
 use super::{RedisBroker, Result};
 use crate::api::{BulkAction, BulkProgress, Cancelled, Control, Edit, HeldLease, Leadership, NewPause, Operator};
 use crate::error::BrokerError;
@@ -20,7 +18,6 @@ use crate::error::BrokerError;
 /// Jobs of one bulk call.
 const SLICE: usize = 500;
 /// Longest name and reason that are kept with a pause, in bytes.
-const MAX_PAUSE_BYTES: usize = 1_024;
 /// Times that an edit reads a job again because somebody else changed it meanwhile.
 const EDIT_TRIES: usize = 10;
 
@@ -79,26 +76,16 @@ impl Operator for RedisBroker {
         Ok(BulkProgress { done, cursor })
     }
 
-    async fn pause(&self, queue: &QueueName, _: &Subject, pause: &NewPause) -> Result<Pause> {
-        let (by, why, until) = (cut(&pause.by, MAX_PAUSE_BYTES), cut(&pause.why, MAX_PAUSE_BYTES), pause.until);
-        let till = until.map(|until| until.as_millis().to_string()).unwrap_or_default();
-        self.name(std::iter::once(queue)).await?;
-        let fill = |cmd: &mut Cmd| {
-            cmd.arg("pause").arg(&by).arg(&why).arg(&till);
-        };
-        let since = Timestamp::from_millis(count(&self.run_again(&PAUSE, queue, fill).await?)?);
-        Ok(Pause { by, why, since, until })
+    async fn pause(&self, queue: &QueueName, subject: &Subject, pause: &NewPause) -> Result<Pause> {
+        self.set_pause(queue, subject, pause).await
     }
 
-    async fn limit(&self, _: &QueueName, _: &Subject, _: &Limits) -> Result<()> {
-        Err(BrokerError::Protocol("not yet".into()))
+    async fn resume(&self, queue: &QueueName, subject: &Subject) -> Result<bool> {
+        self.lift(queue, subject).await
     }
 
-    async fn resume(&self, queue: &QueueName, _: &Subject) -> Result<bool> {
-        let fill = |cmd: &mut Cmd| {
-            cmd.arg("resume");
-        };
-        Ok(count(&self.run(&PAUSE, queue, fill).await?)? == 1)
+    async fn limit(&self, queue: &QueueName, subject: &Subject, limits: &Limits) -> Result<()> {
+        self.set_limits(queue, subject, limits).await
     }
 
     async fn control(&self, worker: &WorkerId, control: Control) -> Result<bool> {

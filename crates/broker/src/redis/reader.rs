@@ -4,19 +4,18 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 use lovage_core::limits::{MAX_LOG_LINES, MAX_PAGE};
 use lovage_core::{
-    Counts, FlowView, Invalid, JobId, JobView, LogLevel, LogLine, Pause, QueueName, QueueView, State, Subject,
-    Timestamp, WorkerView,
+    Counts, FlowView, Invalid, JobId, JobView, LogLevel, LogLine, QueueName, QueueView, State, Subject, Timestamp,
+    WorkerView,
 };
 use redis::{Cmd, Value};
 
 use super::record::letter;
 use super::reply::{Items, count, list, number, text, texts};
-use super::script::{HISTORY, LIST, LOOK, STATS};
+use super::script::{HISTORY, LINE, LIST, LOOK, STATS};
 use super::view::Facts;
 use super::worker::level_name;
 use super::{RedisBroker, Result, check, event};
 use crate::api::{EventPage, JobPage, ListQuery, LogPage, Reader};
-use crate::error::BrokerError;
 
 /// Most events of one page.
 const MAX_EVENTS: usize = 10_000;
@@ -35,11 +34,14 @@ impl Reader for RedisBroker {
     }
 
     async fn list(&self, query: &ListQuery) -> Result<JobPage> {
+        let script = if query.state == State::Available { &LINE } else { &LIST };
         let fill = |cmd: &mut Cmd| {
-            cmd.arg(letter(query.state).to_string()).arg(query.limit.clamp(1, MAX_PAGE));
-            cmd.arg(query.cursor.as_deref().unwrap_or_default());
+            if query.state != State::Available {
+                cmd.arg(letter(query.state).to_string());
+            }
+            cmd.arg(query.limit.clamp(1, MAX_PAGE)).arg(query.cursor.as_deref().unwrap_or_default());
         };
-        let mut items = Items::of(self.run_again(&LIST, &query.queue, fill).await?)?;
+        let mut items = Items::of(self.run_again(script, &query.queue, fill).await?)?;
         let next = Some(text(items.take()?)?).filter(|cursor| !cursor.is_empty());
         let mut jobs = Vec::with_capacity(query.limit.min(MAX_PAGE));
         while !items.is_empty() {
@@ -73,8 +75,9 @@ impl Reader for RedisBroker {
             *counts.of_mut(state) = count(&items.take()?)?;
         }
         let oldest_available_ms = u64::try_from(number(&items.take()?)?).ok();
-        let paused = if items.is_empty() { None } else { Some(pause(&mut items)?) };
-        Ok(QueueView { name: queue.clone(), counts, oldest_available_ms, paused, flow: Vec::new() })
+        let has_flow = count(&items.take()?)? == 1;
+        let (paused, flow) = if has_flow { self.first_flows(queue).await? } else { Default::default() };
+        Ok(QueueView { name: queue.clone(), counts, oldest_available_ms, paused, flow })
     }
 
     async fn queues(&self) -> Result<Vec<QueueView>> {
@@ -83,8 +86,8 @@ impl Reader for RedisBroker {
         try_join_all(names.iter().map(|name| self.queue(name))).await
     }
 
-    async fn flow(&self, _: &QueueName, _: Option<&Subject>, _: usize) -> Result<Vec<FlowView>> {
-        Err(BrokerError::Protocol("not yet".into()))
+    async fn flow(&self, queue: &QueueName, after: Option<&Subject>, limit: usize) -> Result<Vec<FlowView>> {
+        self.flows(queue, after, limit).await
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {
@@ -185,12 +188,4 @@ fn log_line(fields: Value) -> Result<LogLine> {
 fn level(name: &str) -> LogLevel {
     let levels = [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error];
     levels.into_iter().find(|level| level_name(*level) == name).unwrap_or(LogLevel::Info)
-}
-
-fn pause(items: &mut Items) -> Result<Pause> {
-    let (by, why) = (text(items.take()?)?, text(items.take()?)?);
-    let since = Timestamp::from_millis(count(&items.take()?)?);
-    let until = text(items.take()?)?;
-    let until = if until.is_empty() { None } else { until.parse().ok().map(Timestamp::from_millis) };
-    Ok(Pause { by, why, since, until })
 }

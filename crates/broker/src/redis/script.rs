@@ -55,19 +55,22 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE = "base" "events" "job" "keys" "enqueue";
-    CLAIM = "base" "events" "job" "due" "slices" "prune" "lane" "grant" "claim";
+    ENQUEUE = "base" "events" "limits" "gates" "job" "moves" "keys" "depth" "batch" "join" "enqueue";
+    CLAIM = "base" "events" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant" "give" "turns"
+        "reopen" "usual" "again" "claim";
     RENEW = "base" "events" "job" "held" "renew";
-    FINISH = "base" "events" "job" "held" "settle" "finish";
+    FINISH = "base" "events" "limits" "gates" "job" "breakers" "moves" "held" "settle" "finish";
     REPORT = "base" "events" "job" "held" "report";
-    SWEEP = "base" "events" "job" "due" "slices" "prune" "sweep";
-    OPERATE = "base" "events" "job" "act" "operate";
-    BULK = "base" "events" "job" "act" "bulk";
+    SWEEP = "base" "events" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "sweep";
+    OPERATE = "base" "events" "limits" "gates" "job" "moves" "act" "operate";
+    BULK = "base" "events" "limits" "gates" "job" "moves" "act" "bulk";
     EDIT = "base" "events" "job" "edit";
-    PAUSE = "base" "events" "prune" "pause";
+    SUBJECT = "base" "events" "limits" "gates" "job" "breakers" "subject";
     LOOK = "base" "job" "facts" "look";
-    LIST = "base" "job" "facts" "lane" "list";
+    LIST = "base" "job" "facts" "list";
+    LINE = "base" "job" "facts" "lane" "line";
     STATS = "base" "job" "prune" "lane" "stats";
+    FLOW = "base" "job" "prune" "flow";
     HISTORY = "base" "history";
     WORKER = "worker";
     LEAD = "lead";

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::limits::{MAX_CLAIM, MAX_LOG_LINE_BYTES, MAX_LOG_LINES, MAX_LOST, cut};
-use lovage_core::{AttemptError, LogLevel, QueueName, Transition, WorkerId, WorkerView};
+use lovage_core::{AttemptError, JobId, LogLevel, Priority, QueueName, Transition, WorkerId, WorkerView};
 use redis::{Cmd, Value};
 
 use super::record::{Head, position, split_spec};
-use super::reply::{Items, bytes, count, number, text};
+use super::reply::{Items, bytes, count, list, number, text};
 use super::script::{CLAIM, FINISH, RENEW, REPORT, SWEEP};
 use super::{RedisBroker, Result, after, millis};
 use crate::api::{Claim, ClaimedJob, Finish, HeldLease, LeaseStatus, Report, Swept, Wake, WorkerSide};
@@ -23,15 +23,31 @@ const CLAIM_SLICE: usize = 250;
 #[async_trait]
 impl WorkerSide for RedisBroker {
     async fn claim(&self, queue: &QueueName, worker: &WorkerId, max: usize, lease: Duration) -> Result<Claim> {
+        let grasp = self.grasps.of(queue, worker);
+        let mut grasp = grasp.lock().await;
+        let lost_after = grasp.unclear.then_some(grasp.last);
         let fill = |cmd: &mut Cmd| {
             cmd.arg(worker.as_str()).arg(max.min(MAX_CLAIM)).arg(millis(lease)).arg(CLAIM_SLICE).arg(MAX_LOST);
             self.add_loose_retention(cmd);
+            if lost_after.is_some() {
+                cmd.arg(lost_after)
+            } else {
+                cmd.arg("")
+            };
         };
+        // Until an answer has come: also when this call is dropped before.
+        grasp.unclear = true;
         let mut items = Items::of(self.run(&CLAIM, queue, fill).await?)?;
         let next_in = after(number(&items.take()?)?);
-        let mut jobs = Vec::with_capacity(max.min(MAX_CLAIM));
+        let mut jobs = first_attempts(&mut items)?;
         while !items.is_empty() {
             jobs.push(claimed(&mut items)?);
+        }
+        let latest = jobs.iter().map(|job: &ClaimedJob| job.token).max().unwrap_or(0);
+        // As many as were asked for: there may be more of what was lost.
+        grasp.unclear = lost_after.is_some() && jobs.len() >= max;
+        if !grasp.unclear {
+            grasp.last = grasp.last.max(latest);
         }
         Ok(Claim { jobs, next_in })
     }
@@ -59,7 +75,7 @@ impl WorkerSide for RedisBroker {
                 add_ends(cmd, chunk, &order);
             };
             let mut answers = Vec::with_capacity(chunk.len());
-            read_statuses(&mut answers, self.run(&FINISH, queue, fill).await?, chunk.len())?;
+            read_statuses(&mut answers, self.run_again(&FINISH, queue, fill).await?, chunk.len())?;
             for (index, answer) in order.plain.into_iter().chain(order.others).zip(answers) {
                 statuses[index] = answer;
             }
@@ -110,6 +126,7 @@ impl WorkerSide for RedisBroker {
 
     async fn unregister(&self, worker: &WorkerId) -> Result<()> {
         self.waits.forget(worker);
+        self.grasps.forget(worker);
         self.forget(worker).await
     }
 }
@@ -138,13 +155,29 @@ impl RedisBroker {
     }
 }
 
+/// Fresh jobs: their ids, their specs, the token of the first; the rest of their heads is the same for all.
+fn first_attempts(items: &mut Items) -> Result<Vec<ClaimedJob>> {
+    let (ids, specs, first_token) = (list(items.take()?)?, list(items.take()?)?, count(&items.take()?)?);
+    let mut jobs = Vec::with_capacity(ids.len());
+    for ((id, spec), token) in ids.into_iter().zip(specs).zip(first_token..) {
+        let (enqueued_at, spec) = split_spec(bytes(spec)?);
+        let priority = Priority::default();
+        jobs.push(ClaimedJob { id: job_id(id)?, spec, attempt: 1, failed: 0, lost: 0, token, enqueued_at, priority });
+    }
+    Ok(jobs)
+}
+
+fn job_id(stored: Value) -> Result<JobId> {
+    text(stored)?.parse().map_err(|invalid| BrokerError::Protocol(format!("the id of a stored job: {invalid}")))
+}
+
 /// One claimed job: id, spec, head.
 fn claimed(items: &mut Items) -> Result<ClaimedJob> {
-    let id = text(items.take()?)?;
+    let id = job_id(items.take()?)?;
     let (enqueued_at, spec) = split_spec(bytes(items.take()?)?);
     let head = Head::read(&bytes(items.take()?)?)?;
     Ok(ClaimedJob {
-        id: id.parse().map_err(|invalid| BrokerError::Protocol(format!("the id of a stored job: {invalid}")))?,
+        id,
         spec,
         attempt: head.attempt,
         failed: head.failed,

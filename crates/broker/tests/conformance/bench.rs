@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_broker::{
-    Broker, ClaimedJob, Connect, EnqueueOutcome, Finish, HeldLease, LeaseStatus, ListQuery, RedisBroker, RedisConfig,
-    Retention, SqliteBroker, SqliteConfig,
+    Broker, Claim, ClaimedJob, Connect, EnqueueOutcome, Finish, HeldLease, LeaseStatus, ListQuery, NewPause,
+    RedisBroker, RedisConfig, Retention, SqliteBroker, SqliteConfig,
 };
 use lovage_core::{
-    AttemptError, Clock, ErrorClass, JobId, JobView, ManualClock, NewJob, QueueName, State, Timestamp, Transition,
-    WorkerId,
+    AttemptError, Clock, ErrorClass, FlowView, JobId, JobSpec, JobView, Limits, ManualClock, NewJob, Pause, Priority,
+    QueueName, State, Subject, Timestamp, Transition, WorkerId,
 };
 use lovage_testkit::RedisServer;
 
@@ -146,6 +146,73 @@ impl Bench {
         self.view(id).await.state
     }
 
+    /// A job like [`Bench::job`] of a tenant.
+    pub fn job_of(&self, n: u64, tenant: &str) -> NewJob {
+        NewJob { tenant: Some(tenant.parse().unwrap()), ..self.job(n) }
+    }
+
+    /// A job like [`Bench::job`] with a key.
+    pub fn job_with_key(&self, n: u64, key: &str) -> NewJob {
+        NewJob { key: Some(key.parse().unwrap()), ..self.job(n) }
+    }
+
+    /// A job like [`Bench::job`] of a kind.
+    pub fn job_of_kind(&self, n: u64, kind: &str) -> NewJob {
+        NewJob { kind: kind.parse().unwrap(), ..self.job(n) }
+    }
+
+    /// Enqueues jobs in one call; panics if one was refused.
+    pub async fn add_all(&self, jobs: impl IntoIterator<Item = NewJob>) -> Vec<JobId> {
+        let outcomes = self.broker.enqueue(jobs.into_iter().collect()).await.expect("enqueue answers");
+        outcomes.into_iter().map(|outcome| outcome.id().expect("enqueued").clone()).collect()
+    }
+
+    /// Claims until there are `max` jobs or nothing is claimable right now. A broker may need several calls to step
+    /// over many jobs that are held back, but not for ever.
+    pub async fn take(&self, max: usize) -> Claim {
+        let mut taken = Claim::default();
+        for _ in 0..100 {
+            let more = max - taken.jobs.len();
+            let claim = self.broker.claim(&self.queue, &self.worker, more, LEASE).await.expect("claim answers");
+            taken.jobs.extend(claim.jobs);
+            taken.next_in = claim.next_in;
+            if taken.jobs.len() == max || taken.next_in != Some(Duration::ZERO) {
+                return taken;
+            }
+        }
+        panic!("a hundred claims did not find what there is: {} of {max} jobs", taken.jobs.len());
+    }
+
+    pub async fn limit(&self, subject: &str, limits: Limits) {
+        self.broker.limit(&self.queue, &subject.parse().unwrap(), &limits).await.expect("limit answers");
+    }
+
+    /// Lets a subject have `count` slots.
+    pub async fn slots(&self, subject: &str, count: u32) {
+        self.limit(subject, Limits { concurrency: Some(count), ..Limits::default() }).await;
+    }
+
+    pub async fn pause(&self, subject: &str, until: Option<Timestamp>) -> Pause {
+        let pause = NewPause { by: "ada".into(), why: "database upgrade".into(), until };
+        self.broker.pause(&self.queue, &subject.parse().unwrap(), &pause).await.expect("pause answers")
+    }
+
+    pub async fn resume(&self, subject: &str) -> bool {
+        self.broker.resume(&self.queue, &subject.parse().unwrap()).await.expect("resume answers")
+    }
+
+    /// What readers see of a subject, if anything.
+    pub async fn flow(&self, subject: &str) -> Option<FlowView> {
+        let subject: Subject = subject.parse().unwrap();
+        let views = self.broker.flow(&self.queue, None, 500).await.expect("flow answers");
+        views.into_iter().find(|view| view.subject == subject)
+    }
+
+    /// The slots in use of a subject that has limits.
+    pub async fn used(&self, subject: &str) -> u64 {
+        self.flow(subject).await.and_then(|view| view.used).expect("its slots are counted")
+    }
+
     /// Ids of a whole state, page by page.
     pub async fn listed(&self, state: State, limit: usize) -> Vec<JobId> {
         let mut query = ListQuery { queue: self.queue.clone(), state, limit, cursor: None };
@@ -166,12 +233,36 @@ pub fn held(job: &ClaimedJob) -> HeldLease {
     HeldLease { id: job.id.clone(), token: job.token }
 }
 
+/// The tenant of a claimed job; empty without one.
+pub fn tenant_of(job: &ClaimedJob) -> String {
+    JobSpec::decode(&job.spec).unwrap().tenant.map_or_else(String::new, String::from)
+}
+
+/// `{"n": n}` of a claimed job.
+pub fn number_of(job: &ClaimedJob) -> u64 {
+    let args: serde_json::Value = serde_json::from_str(JobSpec::decode(&job.spec).unwrap().args.get()).unwrap();
+    args["n"].as_u64().unwrap()
+}
+
+pub fn numbers_of(jobs: &[ClaimedJob]) -> Vec<u64> {
+    jobs.iter().map(number_of).collect()
+}
+
+pub fn with_priority(mut job: NewJob, level: i64) -> NewJob {
+    job.priority = Priority::try_from(level).unwrap();
+    job
+}
+
 pub fn failure(message: &str) -> AttemptError {
     AttemptError::new(ErrorClass::Failed, message)
 }
 
 pub fn retry_in(delay: Duration) -> Transition {
     Transition::Retry { delay, error: failure("no luck") }
+}
+
+pub fn release_in(delay: Duration) -> Transition {
+    Transition::Release { delay, error: None }
 }
 
 pub fn seconds(count: u64) -> Duration {

@@ -6,13 +6,21 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod bench;
+mod breaker;
 mod bulk;
 mod claiming;
+mod depth;
 mod enqueueing;
 mod events;
+mod fairness;
 mod finishing;
+mod flow;
 mod leases;
+mod limits;
 mod operating;
+mod ordered;
+mod pausing;
+mod rates;
 mod reading;
 mod registry;
 mod retention;
@@ -81,7 +89,7 @@ suite! {
         a_cancelled_attempt_ends_cancelled,
         one_bad_item_does_not_hinder_the_others,
         row_07_an_old_attempt_cannot_finish,
-        finishing_twice_is_refused_the_second_time,
+        finishing_twice_counts_once,
         a_released_note_is_shown,
     }
     leases {
@@ -145,5 +153,81 @@ suite! {
         a_waiting_worker_hears_a_cancel,
         a_wait_for_jobs_leaves_messages_alone,
         waiting_ends_when_the_time_is_over,
+    }
+    limits {
+        no_more_run_than_there_are_slots,
+        slots_are_exact_over_several_workers,
+        every_way_out_frees_the_slot,
+        row_23_lost_workers_give_their_slots_back,
+        a_cancelled_job_keeps_its_slot_until_it_has_stopped,
+        limits_are_edited_while_jobs_run,
+        a_star_limits_each_for_itself,
+        held_back_jobs_hinder_no_other,
+        held_back_jobs_keep_their_places,
+        held_back_jobs_can_be_worked_with,
+        an_expired_job_that_was_held_back_is_discarded,
+        a_free_slot_wakes_a_waiter,
+        a_job_needs_a_slot_of_each_of_its_subjects,
+    }
+    ordered {
+        jobs_of_an_ordered_key_run_one_after_the_other,
+        an_ordered_key_waits_for_a_retry,
+        an_ordered_key_waits_for_a_snooze_and_a_hand_back,
+        the_end_of_a_waiting_holder_lets_the_next_one_through,
+        a_holder_is_found_behind_a_crowd,
+    }
+    rates {
+        no_more_start_than_there_are_tokens,
+        a_burst_is_what_the_bucket_holds,
+        who_waits_for_a_token_keeps_attempt_and_place,
+        a_star_rate_is_a_bucket_each,
+        a_rate_is_edited_while_jobs_wait,
+        a_token_that_comes_wakes_a_waiter,
+        row_27_retries_come_back_damped,
+        row_27_without_a_limit_retries_are_damped_too,
+    }
+    fairness {
+        a_busy_tenant_does_not_delay_anothers_first_job,
+        single_claims_take_turns,
+        weights_share_three_to_one,
+        a_tenant_that_comes_back_takes_its_turn_like_the_others,
+        coming_and_going_gains_nothing,
+        within_a_tenant_the_line_is_as_ever,
+        a_tenant_that_must_wait_leaves_its_turn_to_the_others,
+        thousands_of_tenants_have_one_turn_each,
+    }
+    pausing {
+        a_paused_subject_gives_nothing_until_it_is_resumed,
+        a_pause_of_a_subject_ends_by_itself,
+        a_later_pause_replaces_an_earlier_one,
+        a_pause_of_a_kind_or_tenant_hinders_no_other,
+        jobs_that_come_during_a_pause_stand_behind,
+        a_resume_wakes_a_waiter,
+        a_job_waits_for_all_of_its_pauses,
+        what_stands_for_others_cannot_be_paused,
+    }
+    depth {
+        a_full_queue_refuses_with_the_time_to_wait,
+        one_full_tenant_does_not_fill_the_queue,
+        a_full_queue_still_answers_for_known_jobs,
+        the_time_to_wait_follows_the_rate_of_claims,
+        a_tenant_waits_for_its_share_of_the_rate,
+    }
+    breaker {
+        failures_in_a_row_open_it_and_a_probe_closes_it,
+        a_completion_in_between_sets_it_back,
+        only_failures_count,
+        a_probe_that_fails_opens_it_again,
+        a_probe_that_says_nothing_is_followed_by_another,
+        a_kinds_breaker_hinders_no_other_kind,
+        a_probes_end_wakes_a_waiter,
+    }
+    flow {
+        limits_are_shown_by_their_subjects,
+        limits_that_make_no_sense_are_refused,
+        row_19_a_queue_has_a_bounded_number_of_subjects,
+        a_replaced_job_belongs_to_its_new_tenant_and_key,
+        the_same_id_with_another_key_is_a_conflict,
+        a_repeated_finish_frees_no_slot_twice,
     }
 }

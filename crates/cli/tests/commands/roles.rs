@@ -43,7 +43,7 @@ async fn up_runs_jobs_of_other_processes_and_stops_cleanly() {
     place.run(&["job", "wait", &slow]).failed(1, &["cancelled"]);
     up.signal(Signal::Term);
     let output = stopped(up).await;
-    for part in ["is up", "lovage.db", "artifacts", "draining", "worker ended"] {
+    for part in ["is up", "lovage.db", "artifacts", "draining", "worker ended", "completed=1 failed=0 discarded=1"] {
         assert!(output.contains(part), "{part:?} is not in {output}");
     }
     assert_eq!(place.json(&["worker", "list"]), json!([]), "it has signed off");

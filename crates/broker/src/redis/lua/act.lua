@@ -6,6 +6,8 @@ local function act(action, id, h)
   if action == 'delete' then
     leave(id, h)
     release(id, h)
+    if IDLE[h.state] then deeper(h, -1) end
+    free(id, h, true)
     for _, hash in ipairs({ SPEC, HEAD, RESULTS, ERRORS, PROGRESS }) do later('HDEL', hash, id) end
     say('z', '-', h.attempt, id)
   elseif action == 'retry' then

@@ -3,20 +3,23 @@
 -- KEYS   the keys of one queue in the order below, the same for every script; a script may add one of its own behind.
 -- ARGV   1: the time in ms, empty for Redis' own clock (a test's clock otherwise); 2: events kept; from 3: the script's.
 local SPEC, HEAD, LINE, WAITING, SCHEDULED, RETRYABLE, LEASES, COMPLETED, CANCELLED, DISCARDED, EXPIRING, RESULTS,
-  ERRORS, PROGRESS, UNIQUE, UNTIL, META, EVENTS, WAKE = unpack(KEYS)
+  ERRORS, PROGRESS, UNIQUE, UNTIL, META, EVENTS, WAKE, RING, PARKED, SLOTS, BUCKETS, RULES, BREAKERS, DEPTHS = unpack(KEYS)
 local call, exact, pack, unpack_bytes = redis.call, string.format, struct.pack, struct.unpack
+local byte, cut = string.byte, string.sub
 local now = tonumber(ARGV[1])
 if not now then
   local time = call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- What a queue counts, and its pause: tick, number of the latest event, latest token, pause_since, pause_until. Read at
--- most once; done() writes back what changed.
+-- What a queue counts: tick, number of the latest event, jobs claimed so far, rules per sort of subject, virtual time of
+-- the tenants' turns, how fast jobs are claimed. Read at most once; done() writes back what changed.
 local meta
 local changed = {}
 local function known(position)
-  if not meta then meta = call('HMGET', META, 'tick', 'seq', 'token', 'pause_since', 'pause_until') end
+  if not meta then
+    meta = call('HMGET', META, 'tick', 'seq', 'claimed', 'rules', 'turn', 'pace')
+  end
   return meta[position]
 end
 local function change(field, value)
@@ -53,6 +56,8 @@ local function send(command, key, args)
     call(command, key, unpack(args, from, math.min(from + 999, #args)))
   end
 end
+-- What else is to be written at the end of a script: functions that preludes leave here.
+local endings = {}
 local function flush()
   for _, command in ipairs(ORDER) do
     for key, args in pairs(writes[command]) do send(command, key, args) end

@@ -31,6 +31,7 @@ end
 if seen < slice then
   local ids = call('ZRANGE', SET[state], offset, offset + slice - seen - 1)
   for _, id in ipairs(ids) do
+    if state == 'a' then id = id_of(id) end
     if not try(id) then offset = offset + 1 end
   end
   over = #ids < slice - seen

@@ -11,10 +11,11 @@ if spec ~= ARGV[4] then return { 'changed' } end
 later('HSET', SPEC, id, string.sub(spec, 1, 12) .. ARGV[5])
 local priority = tonumber(ARGV[6])
 if priority and priority ~= h.priority then
+  if h.state == 'a' then later('ZREM', WAITING, member(id, h)) end
   h.priority = priority
   -- Its head says that a fresh job is not fresh any more: its entry in LINE is void from here on.
   later('HSET', HEAD, id, format(h))
-  if h.state == 'a' then later('ZADD', WAITING, priority * LEVEL + h.place, id) end
+  if h.state == 'a' then later('ZADD', WAITING, 0, member(id, h)) end
 end
 say('m', h.state, h.attempt, id)
 done()

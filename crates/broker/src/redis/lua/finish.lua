@@ -5,16 +5,16 @@
 --          other attempt: id; token; what follows, one of `c` complete, `y` retry, `s` snooze, `a` back to its place,
 --          `d` discard, `x` cancel; its number (ms to wait, or the reason of a discard); its JSON (the result of a
 --          completed job, else an error or nothing)
--- returns  a letter per attempt in this order: `h` done, `l` lost, nothing was written for it
+-- returns  a letter per attempt in this order: `h` done, now or by an earlier call; `l` lost, nothing was written for it
 local plain, status, ids, tokens = tonumber(ARGV[4]), {}, {}, {}
 settle_plain(6, plain, ARGV[5], status)
 for i = 6 + plain, #ARGV, 5 do
   ids[#ids + 1], tokens[#tokens + 1] = ARGV[i], ARGV[i + 1]
 end
-local mine = held(ids, tokens)
+local mine, over = held(ids, tokens)
 for i, id in ipairs(ids) do
   local h, at = not ended[id] and mine[i], 5 * i + plain + 3
-  status[plain + i] = h and 'h' or 'l'
+  status[plain + i] = (mine[i] or over[i]) and 'h' or 'l'
   if h then settle(id, h, ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]) end
 end
 done(ARGV[3])
@@ -23,5 +23,6 @@ if soonest then
   local b = tonumber(call('ZRANGE', RETRYABLE, 0, 0, 'WITHSCORES')[2] or math.huge)
   waiting = waiting or soonest <= math.min(a, b)
 end
-if waiting then wake() end
+-- With limits of the queue somebody may wait for what is free now.
+if waiting or ruled('q') then wake() end
 return table.concat(status)

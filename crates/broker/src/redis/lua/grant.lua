@@ -2,33 +2,74 @@
 
 local worker, deadline = ARGV[3], exact('%.0f', now + tonumber(ARGV[5]))
 local new_heads, new_leases = {}, {}
-local token, granted, answer = tonumber(known(3) or 0), 0, { 0 }
+local granted, looked, answer = 0, 0, { 0, 0, 0, 0 }
 local function grant(id, spec, head, attempt)
-  local at = 3 * granted + 2
+  local at = 3 * granted + 5
   answer[at], answer[at + 1], answer[at + 2] = id, spec, head
-  at = 2 * granted + 1
-  new_heads[at], new_heads[at + 1] = id, head
-  new_leases[at], new_leases[at + 1] = deadline, id
+  at = #new_heads
+  new_heads[at + 1], new_heads[at + 2] = id, head
+  new_leases[at + 1], new_leases[at + 2] = deadline, id
   granted = granted + 1
   say('c', 'r', attempt, id)
 end
 
--- A job of WAITING: leased, or discarded if it is too late for it or its spec is gone.
-local function take(id, spec, raw)
-  later('ZREM', WAITING, id)
+-- An ordered key lets the job through that has its slot already.
+local function holds(key, id) return rule(key).ordered == 1 and call('ZSCORE', SLOTS, slot(key, id)) end
+-- The kind or key that holds a job back; nothing if it may start. Fresh jobs have no key.
+local function refused_by(id, spec, key)
+  if ruled('k') then
+    local kind = 'k:' .. kind_of(spec)
+    if room(gate(kind)) < 1 then return kind end
+  end
+  if key ~= '' and ruled('y') then
+    local subject = 'y:' .. key
+    local g = gate(subject)
+    if g.tokens < 1 or g.slots < 1 and not holds(subject, id) then return subject end
+  end
+end
+-- Takes slots and tokens for a job that starts.
+local function admit(id, spec, tenant, key)
+  if ruled('q') then pass_gate('q', id) end
+  if ruled('k') then pass_gate('k:' .. kind_of(spec), id) end
+  if tenant ~= '' then
+    if ruled('t') then pass_gate('t:' .. tenant, id) end
+    later('ZADD', SLOTS, 0, slot('t:' .. tenant, id))
+  end
+  if key ~= '' then
+    if ruled('y') then pass_gate('y:' .. key, id, holds('y:' .. key, id)) end
+    later('ZADD', SLOTS, 0, slot('y:' .. key, id))
+  end
+end
+local function park(id, h, subject)
+  h.held = subject
+  later('ZADD', WAITING, 0, member(id, h))
+  later('HSET', HEAD, id, format(h))
+  parked[subject] = again(gate(subject), 0)
+end
+
+local function discard_damaged(id, h, spec)
+  if not spec or #spec < 12 then later('HSET', SPEC, id, pack('>I6I6', h.since, h.place)) end
+  discard(id, h, CORRUPT)
+  say('d', 'd', h.attempt, id, CORRUPT)
+end
+-- A job of WAITING: leased, held back, or discarded if it is too late for it or it cannot be read.
+local function take(text, id, spec, raw)
+  looked = looked + 1
+  later('ZREM', WAITING, text)
   if not raw then return end
   local h = parse(raw)
-  if not spec then
-    spec = pack('>I6I6', h.since, h.place)
-    later('HSET', SPEC, id, spec)
-    discard(id, h, CORRUPT)
-    return say('d', 'd', h.attempt, id, CORRUPT)
+  if h.damaged or not spec or #spec < 12 then
+    return discard_damaged(id, h, spec)
   elseif h.expires > 0 and h.expires <= now then
     discard(id, h, EXPIRED)
     return say('x', 'd', h.attempt, id, EXPIRED)
   end
+  local subject = refused_by(id, spec, h.key)
+  if subject then return park(id, h, subject) end
+  admit(id, spec, h.tenant, h.key)
+  deeper(h, -1)
   if h.expires > 0 then later('ZREM', EXPIRING, id) end
-  h.state, h.since, h.started, h.worker, h.cancel = 'r', now, now, worker, 0
-  h.token, h.attempt = token + granted + 1, h.attempt + 1
+  h.state, h.since, h.started, h.worker, h.cancel, h.held = 'r', now, now, worker, 0, ''
+  h.token, h.attempt = stamp(), h.attempt + 1
   grant(id, spec, format(h), h.attempt)
 end

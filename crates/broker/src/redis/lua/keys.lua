@@ -1,23 +1,54 @@
--- Prelude: unique keys of new jobs.
+-- Prelude of enqueue.lua: options and unique keys of new jobs.
 
--- Tries to take a unique key for the new job `id`. Answers nothing if it has it now. Otherwise it answers who holds it,
--- behind a letter: `u` the holder answers for the new job, `t` the new one is rejected, `r` the holder has the new content.
-local function key_taken(id, spec, digest, ttl, conflict)
-  local holder, till = call('HGET', UNIQUE, digest), tonumber(call('ZSCORE', UNTIL, digest) or 0)
-  if holder and till > now then
-    if conflict == 'reject' then return 't' .. holder end
-    if conflict == 'return' then return 'u' .. holder end
-    -- The holder may be a job of this very call.
+local function read_options(text)
+  local priority, due, expires, unique, ttl, conflict, hold, tenant, key =
+    string.match(text, '^(%d) (%S+) (%d+) (%S+) (%d+) (%a+) (%d) (%S+) (%S+)$')
+  local wait = string.match(due, '^%+(%d+)$')
+  return { priority = tonumber(priority), at = wait and now + tonumber(wait) or tonumber(due) or now,
+    expires = tonumber(expires), unique = unique == '-' and '' or unique, ttl = tonumber(ttl), conflict = conflict,
+    hold = tonumber(hold), tenant = cut(tenant, 2), key = cut(key, 2) }
+end
+-- Whether a job with these options is as good as one without.
+local function is_plain(o)
+  return o.at <= now and o.priority == 5 and o.expires == 0 and o.unique == '' and o.tenant == '' and o.key == ''
+end
+
+local function take_key(id, o)
+  call('HSET', UNIQUE, o.unique, id)
+  call('ZADD', UNTIL, now + o.ttl, o.unique)
+end
+-- The new content takes the place of the old one.
+local function replace(holder, h, old, spec, o)
+  call('HSET', SPEC, holder, cut(old, 1, 12) .. spec)
+  if h.tenant ~= o.tenant or h.key ~= o.key then
+    local state, score = h.state, nil
+    if state ~= 'a' then score = call('ZSCORE', SET[state], holder) end
+    leave(holder, h)
+    deeper(h, -1)
+    -- What it holds of an ordered key is not its any more.
+    free(holder, h, true)
+    local since = h.since
+    h.state, h.tenant, h.key = '', o.tenant, o.key
     flush()
-    local h, old = load(holder)
-    -- A holder that ended within the time of its key has done the work.
-    if not h or ENDED[h.state] then return 'u' .. holder end
-    if IDLE[h.state] then
-      call('HSET', SPEC, holder, string.sub(old, 1, 12) .. spec)
-      say('m', h.state, h.attempt, holder)
-      return 'r' .. holder
-    end
+    enter(holder, h, state, score)
+    h.since = since
+    later('HSET', HEAD, holder, format(h))
   end
-  call('HSET', UNIQUE, digest, id)
-  call('ZADD', UNTIL, now + ttl, digest)
+  say('m', h.state, h.attempt, holder)
+end
+-- Who holds the unique key of a new job; nothing if it is free. Behind a letter: `u` the holder answers for the new job,
+-- `t` the new one is rejected, `r` the holder has the new content.
+local function key_holder(id, spec, o)
+  local holder, till = call('HGET', UNIQUE, o.unique), tonumber(call('ZSCORE', UNTIL, o.unique) or 0)
+  if not holder or till <= now then return nil end
+  if o.conflict == 'reject' then return 't' .. holder end
+  if o.conflict == 'return' then return 'u' .. holder end
+  -- The holder may be a job of this very call.
+  flush()
+  local h, old = load(holder)
+  -- A holder that ended within the time of its key has done the work.
+  if not h or ENDED[h.state] then return 'u' .. holder end
+  if not IDLE[h.state] then return nil end
+  replace(holder, h, old, spec, o)
+  return 'r' .. holder
 end

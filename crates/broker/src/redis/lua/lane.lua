@@ -3,7 +3,7 @@
 -- Entries passed over or taken so far, and what was read but not yet passed: ids, specs, places (false: void entry).
 -- A reader that does not begin at the front says so in `began` and `passed`.
 local began, passed, ids_, specs_, places, at = 0, 0, {}, {}, {}, 1
-local taken = {}
+local taken, stopped = {}, false
 
 -- Reads the next entries. Void are those whose job has a head or is gone, and those behind which smaller places follow:
 -- such a job was deleted and its id used again, so its entry is further behind.
@@ -15,7 +15,8 @@ local function read_on(count)
   for i = #ids_, 1, -1 do
     places[i] = false
     if specs_[i] and not read_heads[i] then
-      local _, place = unpack_bytes('>I6I6', specs_[i])
+      -- One that was damaged comes first, to be discarded.
+      local place = #specs_[i] < 12 and -1 or unpack_bytes('>I6', specs_[i], 7)
       if place < least then places[i], least = place, place end
     end
   end
@@ -26,7 +27,10 @@ local function lane(batch)
   while true do
     local id = ids_[at]
     if not id then
-      if passed - began > batch + 2000 then return math.huge end
+      if passed - began > batch + 2000 then
+        stopped = true
+        return math.huge
+      end
       read_on(passed == began and math.min(batch + 1, 1000) or 200)
       id = ids_[1]
       if not id then return math.huge end

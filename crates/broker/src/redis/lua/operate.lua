@@ -1,11 +1,12 @@
 -- What an operator does to one job.
 --
--- KEYS     the queue's; 20: the job's log
+-- KEYS     the queue's; 27: the job's log
 -- ARGV     3: `cancel`, `retry`, `discard` or `delete`; 4: id
 -- returns  `ok`; `missing`; `illegal` and the state; or, for the cancel of a running job, `asked`, worker, token
 local action, id = ARGV[3], ARGV[4]
 local h = load(id)
 if not h then return { 'missing' } end
+if h.damaged and action ~= 'delete' then return { 'illegal', 'd' } end
 if action == 'cancel' and h.state == 'r' then
   -- Asked again: its worker is told again, nothing else changes.
   if h.cancel == 0 then
@@ -17,7 +18,7 @@ if action == 'cancel' and h.state == 'r' then
   return { 'asked', h.worker, h.token }
 end
 if not act(action, id, h) then return { 'illegal', h.state } end
-if action == 'delete' then call('UNLINK', KEYS[20]) end
+if action == 'delete' then call('UNLINK', KEYS[27]) end
 done()
 if action == 'retry' then wake() end
 return { 'ok' }

@@ -26,19 +26,18 @@ local function prune(limits, slice)
     call('ZREM', UNTIL, unpack(keys))
     call('HDEL', UNIQUE, unpack(keys))
   end
+  -- Buckets that are full are as good as none.
+  local full = call('ZRANGEBYSCORE', BUCKETS, '-inf', now, 'LIMIT', 0, slice)
+  if #full > 0 then call('ZREM', BUCKETS, unpack(full)) end
   return completed + cancelled + discarded, math.max(completed, cancelled, discarded, #keys) >= slice
 end
 
--- Jobs in line: those with a head, and the fresh ones, who are all that have none.
-local function available()
-  return call('ZCARD', WAITING) + math.max(call('HLEN', SPEC) - call('HLEN', HEAD), 0)
-end
--- Time in ms until the queue's pause ends by itself, -1 if nobody said when; nothing if it is not paused.
-local function paused()
-  if not known(4) then return nil end
-  local till = tonumber(known(5) or '')
-  if not till then return -1 end
-  if till > now then return till - now end
-  meta[4] = false
-  call('HDEL', META, 'pause_since', 'pause_until', 'pause_by', 'pause_why')
+-- Fresh jobs are all that have no head.
+local function fresh_ones() return math.max(call('HLEN', SPEC) - call('HLEN', HEAD), 0) end
+-- Jobs in line, also those that are held back.
+local function available() return call('ZCARD', WAITING) + fresh_ones() end
+-- Whether there are jobs in line that nothing but a limit of the whole queue holds back, as far as is known.
+local function claimable()
+  if call('ZCARD', RING) > 0 or fresh_ones() > 0 then return true end
+  return call('ZLEXCOUNT', WAITING, '[\0', '(\1') > 0
 end

@@ -7,7 +7,7 @@ local function expire(slice)
   for i, raw in ipairs(heads(ids)) do
     local id, h = ids[i], raw and parse(raw)
     later('ZREM', EXPIRING, id)
-    if h and IDLE[h.state] then
+    if h and IDLE[h.state] and not h.damaged then
       discard(id, h, EXPIRED)
       say('x', 'd', h.attempt, id, EXPIRED)
     end
@@ -25,10 +25,15 @@ local function reap(slice, cap)
     later('ZREM', LEASES, id)
     if raw then
       local h, reason = parse(raw), nil
-      h.lost = h.lost + 1
+      -- Whoever lost it can write nothing more.
+      h.state, h.token, h.lost = 'r', 0, h.lost + 1
       remember(id, h, '{"class":"worker_lost","message":"the worker was lost: its lease ran out"}')
-      local over = h.lost >= cap and h.cancel == 0
-      if over then reason, h.reason = WORKER_LOST, WORKER_LOST end
+      local over = h.damaged or h.lost >= cap and h.cancel == 0
+      if over then
+        reason = h.damaged and CORRUPT or WORKER_LOST
+        h.reason = reason
+      end
+      judge_attempt(id, nil)
       enter(id, h, h.cancel == 1 and 'x' or over and 'd' or 'a')
       say('l', h.state, h.attempt, id, reason, h.worker)
     end

@@ -1,0 +1,28 @@
+-- Prelude of claim.lua: what a worker has got already, and how fast jobs are claimed.
+
+-- Jobs that the worker's last claim gave it without its knowledge, because the answer was lost on its way: leased to it,
+-- with a token above the last one that it knows. Their leases begin anew.
+local function answer_again(last, max)
+  local ids = call('ZREVRANGE', LEASES, 0, 1999)
+  for i, raw in ipairs(heads(ids)) do
+    local h = raw and parse(raw)
+    if h and granted < max and h.state == 'r' and h.worker == worker and h.token > last then
+      local at = #answer
+      answer[at + 1], answer[at + 2], answer[at + 3] = ids[i], call('HGET', SPEC, ids[i]) or '', raw
+      granted = granted + 1
+      later('ZADD', LEASES, deadline, ids[i])
+    end
+  end
+end
+
+-- Counts claimed jobs, and keeps "since, count then, jobs a second" for whoever has to say when there is room again.
+local function count_claimed(before)
+  local claimed = before + granted
+  change('claimed', exact('%.0f', claimed))
+  local since, count = string.match(known(6) or '', '^(%d+) (%d+) ')
+  local passed_ms = now - tonumber(since or now)
+  if not since or passed_ms >= 5000 then
+    local rate = since and (claimed - tonumber(count)) * 1000 / passed_ms or 0
+    change('pace', exact('%.0f %.0f %.3f', now, claimed, rate))
+  end
+end

@@ -1,0 +1,81 @@
+-- Prelude: gates. How many jobs of a subject may start in this script, and what becomes of those that may not.
+
+local gates = {}
+-- The gate of a subject: `slots` and `tokens` are what its limits leave, `again` is when to look again if that is nothing.
+local function gate(subject)
+  local g = gates[subject]
+  if g then return g end
+  local r = rule(subject)
+  g = { slots = math.huge, tokens = math.huge, again = now + SOON, started = 0, rule = r }
+  gates[subject] = g
+  if r.concurrency then
+    local used = subject == 'q' and call('ZCARD', LEASES)
+      or call('ZLEXCOUNT', SLOTS, '[' .. subject .. '\0', '(' .. subject .. '\1')
+    g.slots = r.concurrency - used
+  end
+  if r.rate then
+    g.interval = r.per / r.rate
+    g.tokens, g.full = tokens(subject, g.interval, r.burst)
+  end
+  if r.paused then
+    g.tokens, g.again = 0, math.min(g.again, r.paused)
+  end
+  if r.failures then
+    local failed, till, probe = string.match(call('HGET', BREAKERS, subject) or '', '^(%d+) (%d+) ?(.*)$')
+    till = tonumber(till or 0)
+    if till > now then
+      g.tokens, g.again = 0, math.min(g.again, till)
+    elseif till > 0 then
+      -- Half open: one at a time.
+      local raw = probe ~= '' and call('HGET', HEAD, probe)
+      g.tokens, g.probes = math.min(g.tokens, raw and byte(raw, 1) == 114 and 0 or 1), failed .. ' ' .. exact('%.0f', till)
+    end
+  end
+  return g
+end
+local function room(g) return math.max(math.min(g.slots, g.tokens), 0) end
+-- When to look at a gate again that lets `more` jobs through now and is closed then.
+local function again(g, more)
+  if not g.interval then return g.again end
+  return math.min(g.again, math.ceil(g.full + (g.started + more - g.rule.burst + 1) * g.interval))
+end
+
+-- Takes what a job needs that starts now; `holds` if it has the slot of its key already.
+local function pass_gate(subject, id, holds)
+  local g = gate(subject)
+  g.tokens, g.started = g.tokens - 1, g.started + 1
+  if not holds then g.slots = g.slots - 1 end
+  if g.probes then later('HSET', BREAKERS, subject, g.probes .. ' ' .. id) end
+end
+local function pass_many(g, count)
+  g.tokens, g.slots, g.started = g.tokens - count, g.slots - count, g.started + count
+end
+local function slot(subject, id) return subject .. '\0' .. id end
+
+-- When to look again at subjects that got free slots (0: at once), and at those that hold jobs back.
+local freed, parked = {}, {}
+-- A running job, or one that ended, gives its slots back; one that is not at its end keeps that of an ordered key.
+local function free(id, h, ended)
+  if h.tenant ~= '' then
+    later('ZREM', SLOTS, slot('t:' .. h.tenant, id))
+    freed['t:' .. h.tenant] = 0
+  end
+  local key = 'y:' .. h.key
+  if h.key ~= '' and (ended or rule(key).ordered ~= 1) then
+    later('ZREM', SLOTS, slot(key, id))
+    freed[key] = 0
+  end
+end
+endings[#endings + 1] = function()
+  for subject, g in pairs(gates) do
+    if g.interval then spend(subject, g.full, g.interval, g.started) end
+  end
+  for subject, again in pairs(parked) do later('ZADD', PARKED, exact('%.0f', again), subject) end
+  flush()
+  local args = {}
+  for subject, at in pairs(freed) do args[#args + 1], args[#args + 2] = exact('%.0f', at), subject end
+  -- Who waits for a slot is looked at by the next claim.
+  for from = 1, #args, 1000 do
+    if call('ZADD', PARKED, 'XX', 'CH', unpack(args, from, math.min(from + 999, #args))) > 0 then wake() end
+  end
+end
