@@ -48,11 +48,13 @@ pub enum Urgency {
     Broken,
     /// A part of the queue is held in one of these ways.
     PartHeld,
-    /// A limit is reached.
+    /// A limit of the queue is reached.
     Full,
+    /// A limit of something in the queue is reached.
+    PartFull,
     /// A limit of the queue.
     Limit,
-    /// A limit of something in the queue.
+    /// A limit of something in the queue that may be reached without that it shows.
     PartLimit,
 }
 
@@ -93,7 +95,7 @@ impl FlowLine {
         for line in lines {
             table.row(vec![
                 line.subject.to_string(),
-                limits(&line.limits),
+                dash((!line.limits.is_empty()).then(|| limits(&line.limits))),
                 dash(line.running()),
                 dash(line.depth()),
                 dash(line.state(now)),
@@ -116,8 +118,7 @@ impl FlowLine {
 
     /// Running jobs beside how many may run: `3 of 10`.
     fn running(&self) -> Option<String> {
-        let most = if self.limits.ordered { Some(1) } else { self.limits.concurrency };
-        self.used.map(|used| most.map_or_else(|| used.to_string(), |most| format!("{used} of {most}")))
+        self.used.map(|used| self.slots().map_or_else(|| used.to_string(), |most| format!("{used} of {most}")))
     }
 
     /// Waiting jobs beside how many may wait: `120 of 1000`.
@@ -136,40 +137,53 @@ impl FlowLine {
         (!parts.is_empty()).then(|| parts.join(", "))
     }
 
-    /// What the list of queues says of it, whatever it is.
+    /// Jobs that may run at once.
+    fn slots(&self) -> Option<u32> {
+        let one = self.limits.ordered.then_some(1);
+        one.into_iter().chain(self.limits.concurrency).min()
+    }
+
+    /// What holds its jobs back, or may: limits of a part that are plainly not reached are left out.
     pub fn remarks(&self, now: Timestamp) -> Vec<Remark> {
         let mut remarks = Vec::new();
-        let whole = self.subject == Subject::Queue;
-        let name = match &self.subject {
-            Subject::Queue => String::new(),
-            Subject::Tenant(tenant) => format!("tenant {tenant} "),
-            Subject::Kind(kind) => format!("kind {kind} "),
-            Subject::Key(key) => format!("key {key} "),
-            Subject::AnyTenant => "each tenant ".to_owned(),
-            Subject::AnyKey => "each key ".to_owned(),
+        let (name, whole) = match &self.subject {
+            Subject::Queue => (String::new(), true),
+            Subject::Tenant(tenant) => (format!("tenant {tenant} "), false),
+            Subject::Kind(kind) => (format!("kind {kind} "), false),
+            Subject::Key(key) => (format!("key {key} "), false),
+            Subject::AnyTenant => return vec![(Urgency::PartLimit, format!("each tenant: {}", limits(&self.limits)))],
+            Subject::AnyKey => return vec![(Urgency::PartLimit, format!("each key: {}", limits(&self.limits)))],
         };
-        let mut say = |urgency, text: String| remarks.push((urgency, format!("{name}{text}")));
-        let either = |queue, part| if whole { queue } else { part };
+        let mut say = |whole_queue, part, text: String| {
+            remarks.push((if whole { whole_queue } else { part }, format!("{name}{text}")));
+        };
         if let Some(pause) = &self.paused {
-            say(either(Urgency::Paused, Urgency::PartHeld), pause.sentence(now));
+            say(Urgency::Paused, Urgency::PartHeld, pause.sentence(now));
         }
         if let Some(breaker) = self.breaker.as_ref().filter(|breaker| breaker.state != BreakerState::Closed) {
-            say(either(Urgency::Broken, Urgency::PartHeld), breaker.sentence(now));
+            say(Urgency::Broken, Urgency::PartHeld, breaker.sentence(now));
         }
-        let limit = |reached: bool| if reached { Urgency::Full } else { either(Urgency::Limit, Urgency::PartLimit) };
-        if let (Some(used), Some(most)) = (self.used, self.limits.concurrency) {
-            say(limit(used >= u64::from(most)), format!("{used} of {most} running"));
+        match (self.used, self.slots()) {
+            (Some(_), Some(0)) => say(Urgency::Full, Urgency::PartFull, "may start nothing".to_owned()),
+            (Some(used), Some(most)) if used >= u64::from(most) => {
+                say(Urgency::Full, Urgency::PartFull, format!("{used} of {most} running"));
+            }
+            (Some(used), Some(most)) if whole => {
+                say(Urgency::Limit, Urgency::PartLimit, format!("{used} of {most} running"));
+            }
+            _ => {}
         }
-        if let (Some(waiting), Some(most)) = (self.waiting, self.limits.depth) {
-            let full = if waiting >= most { "full: " } else { "" };
-            say(limit(waiting >= most), format!("{full}{waiting} of {most} waiting"));
+        match (self.waiting, self.limits.depth) {
+            (Some(waiting), Some(most)) if waiting >= most => {
+                say(Urgency::Full, Urgency::PartFull, format!("full: {waiting} of {most} waiting"));
+            }
+            (Some(waiting), Some(most)) if whole => {
+                say(Urgency::Limit, Urgency::PartLimit, format!("{waiting} of {most} waiting"));
+            }
+            _ => {}
         }
         if let Some(rate) = &self.limits.rate {
-            say(limit(false), format!("at most {}", period(rate)));
-        }
-        let told = Limits { rate: None, ..self.limits };
-        if remarks.is_empty() && !told.is_empty() {
-            remarks.push((limit(false), format!("{name}{}", limits(&told))));
+            say(Urgency::Limit, Urgency::PartLimit, period(rate));
         }
         remarks
     }

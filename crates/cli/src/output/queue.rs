@@ -40,10 +40,9 @@ impl From<QueueView> for QueueLine {
 }
 
 impl QueueLine {
-    /// The table of `lovage queue list`. What has ended well is left to `lovage queue stats`: a line is to be read at a
-    /// glance.
+    /// The table of `lovage queue list`, to be read at a glance. What has ended well is left to `lovage queue stats`.
     pub fn table(lines: &[Self], now: Timestamp) -> Table {
-        let head = ["queue", "available", "scheduled", "running", "retryable", "discarded", "oldest", "held by"];
+        let head = ["queue", "available", "sched", "running", "retry", "discard", "oldest", "held by"];
         let mut table = Table::new(&head, "No queues yet: a queue appears with its first job.");
         for line in lines {
             let counts = &line.counts;
@@ -111,6 +110,12 @@ fn shorten(remarks: &[Remark], room: usize) -> String {
     }
     let rest = more(shown);
     let left = room.saturating_sub(count(&rest));
+    // What stands in brackets is the first that can be missed.
+    if count(&text) > left
+        && let Some((start, _)) = text.rsplit_once(" (")
+    {
+        text = start.to_owned();
+    }
     if count(&text) > left {
         text = text.chars().take(left.saturating_sub(1)).chain(['…']).collect();
     }
@@ -127,10 +132,13 @@ mod tests {
 
     #[test]
     fn remarks_are_shown_as_far_as_there_is_room() {
-        let all = remarks(&["paused by ann: upgrade", "3 of 10 running", "at most 100/s"]);
+        let all = remarks(&["paused by ann: upgrade", "3 of 10 running", "100/s"]);
         assert_eq!(shorten(&[], 32), "-");
-        assert_eq!(shorten(&all, 80), "paused by ann: upgrade, 3 of 10 running, at most 100/s");
-        assert_eq!(shorten(&all, 50), "paused by ann: upgrade, 3 of 10 running, +1 more");
+        let breaker = remarks(&["breaker open until 12:00:30Z (20 failures)"]);
+        assert_eq!(shorten(&breaker, 42), breaker[0].1);
+        assert_eq!(shorten(&breaker, 41), "breaker open until 12:00:30Z");
+        assert_eq!(shorten(&all, 80), "paused by ann: upgrade, 3 of 10 running, 100/s");
+        assert_eq!(shorten(&all, 48), "paused by ann: upgrade, 3 of 10 running, 100/s");
         assert_eq!(shorten(&all, 32), "paused by ann: upgrad…, +2 more");
         for room in 32..80 {
             assert!(shorten(&all, room).chars().count() <= room, "{room}");

@@ -3,46 +3,26 @@
 use lovage_testkit::RedisServer;
 use serde_json::{Value, json};
 
-use crate::place::{Place, Ran};
+use crate::place::{Place, Store};
 
-/// Runs commands on one broker.
-struct Store<'a> {
-    place: &'a Place,
-    variables: Vec<(&'a str, &'a str)>,
-}
-
-impl Store<'_> {
-    fn run(&self, args: &[&str]) -> Ran {
-        self.place.run_with(&self.variables, args)
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        self.run(&[&["--json"], args].concat()).ok().value()
-    }
-
-    fn job(&self, id: &str) -> Value {
-        self.json(&["job", "get", id])
-    }
-
-    /// A queue with a job of each sort that a backup holds.
-    fn fill(&self) {
-        let enqueue = |id: &str, more: &[&str]| {
-            self.run(&[&["job", "enqueue", "debug.noop", "--queue", "mail", "--id", id], more].concat()).ok();
-        };
-        enqueue("plain", &["--args", r#"{"b": 12345678901234567890123, "a":1.0}"#, "--priority", "2"]);
-        enqueue("lines", &["--args", "{\n  \"名\": \"值\"\r\n}\n", "--tag", "x", "--meta", "request_id=7"]);
-        enqueue("own", &["--max-attempts", "3", "--timeout", "90s", "--tenant", "acme", "--key", "smtp"]);
-        enqueue("later", &["--run-at", "2101-01-01T00:00:00Z", "--expires-at", "2101-01-02T00:00:00Z"]);
-        enqueue("dead", &["--expires-in", "1h"]);
-        enqueue("gone", &[]);
-        self.run(&["job", "discard", "dead"]).ok();
-        self.run(&["job", "cancel", "gone"]).ok();
-        let fail = ["job", "enqueue", "debug.fail", "--queue", "mail", "--id", "failed", "--priority", "0", "--args"];
-        self.run(&[&fail[..], &[r#"{"message": "broken"}"#]].concat()).ok();
-        self.run(&["worker", "--queues", "mail", "--max-jobs", "1"]).ok();
-        assert_eq!(self.job("failed")["failed"], json!(1), "it waits for its second attempt");
-        self.run(&["queue", "pause", "mail"]).ok();
-    }
+/// A queue with a job of each sort that a backup holds.
+fn fill(store: &Store) {
+    let enqueue = |id: &str, more: &[&str]| {
+        store.run(&[&["job", "enqueue", "debug.noop", "--queue", "mail", "--id", id], more].concat()).ok();
+    };
+    enqueue("plain", &["--args", r#"{"b": 12345678901234567890123, "a":1.0}"#, "--priority", "2"]);
+    enqueue("lines", &["--args", "{\n  \"名\": \"值\"\r\n}\n", "--tag", "x", "--meta", "request_id=7"]);
+    enqueue("own", &["--max-attempts", "3", "--timeout", "90s", "--tenant", "acme", "--key", "smtp"]);
+    enqueue("later", &["--run-at", "2101-01-01T00:00:00Z", "--expires-at", "2101-01-02T00:00:00Z"]);
+    enqueue("dead", &["--expires-in", "1h"]);
+    enqueue("gone", &[]);
+    store.run(&["job", "discard", "dead"]).ok();
+    store.run(&["job", "cancel", "gone"]).ok();
+    let fail = ["job", "enqueue", "debug.fail", "--queue", "mail", "--id", "failed", "--priority", "0", "--args"];
+    store.run(&[&fail[..], &[r#"{"message": "broken"}"#]].concat()).ok();
+    store.run(&["worker", "--queues", "mail", "--max-jobs", "1"]).ok();
+    assert_eq!(store.json(&["job", "get", "failed"])["failed"], json!(1), "it waits for its second attempt");
+    store.run(&["queue", "pause", "mail"]).ok();
 }
 
 /// What of a job comes back.
@@ -54,14 +34,12 @@ fn kept(view: &Value) -> Value {
     kept
 }
 
-fn round_trip(variables: &[(&str, &str)]) {
+fn round_trip(redis: Option<&str>) {
     let place = Place::new();
-    let mut variables = variables.to_vec();
-    variables.push(("LOVAGE_DEBUG_KINDS", "true"));
-    let store = Store { place: &place, variables };
-    store.fill();
+    let store = Store::new(&place, redis);
+    fill(&store);
     let ids = ["plain", "lines", "own", "later", "failed", "dead"];
-    let before = ids.map(|id| store.job(id));
+    let before = ids.map(|id| store.json(&["job", "get", id]));
     let raw = ids.map(|id| store.run(&["--json", "job", "get", id]).ok().out);
     assert_eq!(store.json(&["queue", "export", "mail", "--file", "mail.ndjson"])["exported"], json!(6));
     store.run(&["queue", "export", "mail", "--file", "mail.ndjson"]).failed(2, &["is there already"]);
@@ -84,7 +62,7 @@ fn round_trip(variables: &[(&str, &str)]) {
             "dead" => expected["expires_at"] = json!(null),
             _ => {}
         }
-        let mut after = kept(&store.job(id));
+        let mut after = kept(&store.json(&["job", "get", id]));
         if *id == "failed" && after["state"] == "available" {
             // Its time has come meanwhile.
             (after["state"], after["due_at"]) = (json!("scheduled"), expected["due_at"].clone());
@@ -115,13 +93,13 @@ fn round_trip(variables: &[(&str, &str)]) {
 
 #[test]
 fn what_was_exported_from_sqlite_and_purged_comes_back() {
-    round_trip(&[]);
+    round_trip(None);
 }
 
 #[test]
 fn what_was_exported_from_redis_and_purged_comes_back() {
     let server = RedisServer::start();
-    round_trip(&[("REDIS_URL", &server.url())]);
+    round_trip(Some(&server.url()));
 }
 
 #[test]

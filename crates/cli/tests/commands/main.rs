@@ -5,6 +5,7 @@
 mod artifacts;
 mod backup;
 mod configuration;
+mod flow;
 mod help;
 mod input;
 mod jobs;
