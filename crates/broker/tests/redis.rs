@@ -12,8 +12,8 @@ use lovage_broker::{
     NewPause, Operator, Producer, Reader, RedisBroker, RedisConfig, Report, Retention, Wake, WorkerSide,
 };
 use lovage_core::{
-    AttemptError, Clock, DiscardReason, ErrorClass, JobId, LogLevel, ManualClock, NewJob, Priority, Progress,
-    QueueName, State, Subject, Timestamp, Transition, Unique, WorkerId, WorkerState, WorkerView,
+    AttemptError, Breaker, Clock, DiscardReason, ErrorClass, JobId, Limits, LogLevel, ManualClock, NewJob, Priority,
+    Progress, QueueName, Rate, State, Subject, Timestamp, Transition, Unique, WorkerId, WorkerState, WorkerView,
 };
 use lovage_testkit::{RedisServer, eventually};
 use redis::Value;
@@ -313,6 +313,12 @@ async fn populate(broker: &RedisBroker, clock: &ManualClock) {
     keyed.expires_at = Some(clock.now().plus(LEASE));
     keyed.delay_ms = Some(10);
     add(broker, [keyed]).await;
+    limit(broker).await;
+    let flowing = |n| NewJob { tenant: Some("acme".parse().unwrap()), key: Some("smtp".parse().unwrap()), ..job(n) };
+    add(broker, (30..34).map(flowing)).await;
+    let failing = claim(broker, 9).await.into_iter().find(|job| job.spec.contains("acme")).unwrap();
+    end(broker, &failing, Transition::Retry { delay: LEASE, error: error("no") }).await;
+    claim(broker, 9).await;
     broker
         .pause(
             &queue(),
@@ -321,6 +327,19 @@ async fn populate(broker: &RedisBroker, clock: &ManualClock) {
         )
         .await
         .unwrap();
+}
+
+/// Limits of each sort.
+async fn limit(broker: &RedisBroker) {
+    let rate = Some(Rate { count: 1, per_ms: 100, burst: Some(2) });
+    let breaker = Some(Breaker { failures: 3, cooldown_ms: 1_000 });
+    for (subject, limits) in [
+        ("tenant:acme", Limits { concurrency: Some(1), ..Limits::default() }),
+        ("key:smtp", Limits { rate, ..Limits::default() }),
+        ("kind:debug.noop", Limits { breaker, ..Limits::default() }),
+    ] {
+        broker.limit(&queue(), &subject.parse().unwrap(), &limits).await.unwrap();
+    }
 }
 
 /// Row 19: every key carries its queue's hash tag or one that no queue can have, and lives for a bounded time or is in
@@ -352,9 +371,17 @@ async fn row_19_every_key_has_a_tag_and_a_bound() {
         "meta",
         "events",
         "wake",
+        // What waits by tenant and what is held back (bounded by jobs), limits and what follows from them.
+        "ring",
+        "parked",
+        "slots",
+        "buckets",
+        "rules",
+        "breakers",
+        "depths",
     ];
     let all = keys(&mut plain).await;
-    assert!(all.len() > 15, "{all:?}");
+    assert!(all.len() > 25, "{all:?}");
     for key in all {
         let life: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut plain).await.unwrap();
         let global = ["lovage:{.queues}", "lovage:{.leader}", "lovage:{.workers}:said", "lovage:{.workers}:seen"];
@@ -372,12 +399,14 @@ async fn row_19_jobs_leave_nothing_behind() {
     let (broker, clock) = with_clock(&server).await;
     populate(&broker, &clock).await;
     clock.advance(Duration::from_hours(1));
-    loop {
+    while broker.queue(&queue()).await.unwrap().counts.unfinished() > 0 {
         let jobs = claim(&broker, 100).await;
-        if jobs.is_empty() {
-            break;
-        }
         broker.finish(&queue(), &worker(), complete(&jobs)).await.unwrap();
+        clock.advance(Duration::from_secs(1));
+    }
+    for view in broker.flow(&queue(), None, 10).await.unwrap() {
+        assert!(view.used.is_none_or(|used| used == 0), "slots are free: {view:?}");
+        broker.limit(&queue(), &view.subject, &Limits::default()).await.unwrap();
     }
     clock.advance(Duration::from_hours(24 * 91));
     while broker.sweep(&queue()).await.unwrap().more {}

@@ -61,7 +61,7 @@ scripts! {
     RENEW = "base" "events" "job" "held" "renew";
     FINISH = "base" "events" "limits" "gates" "job" "breakers" "moves" "held" "settle" "finish";
     REPORT = "base" "events" "job" "held" "report";
-    SWEEP = "base" "events" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "sweep";
+    SWEEP = "base" "events" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "reopen" "sweep";
     OPERATE = "base" "events" "limits" "gates" "job" "moves" "act" "operate";
     BULK = "base" "events" "limits" "gates" "job" "moves" "act" "bulk";
     EDIT = "base" "events" "job" "edit";

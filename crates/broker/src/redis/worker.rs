@@ -46,9 +46,7 @@ impl WorkerSide for RedisBroker {
         let latest = jobs.iter().map(|job: &ClaimedJob| job.token).max().unwrap_or(0);
         // As many as were asked for: there may be more of what was lost.
         grasp.unclear = lost_after.is_some() && jobs.len() >= max;
-        if !grasp.unclear {
-            grasp.last = grasp.last.max(latest);
-        }
+        grasp.last = grasp.last.max(latest);
         Ok(Claim { jobs, next_in })
     }
 

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use lovage_core::{Invalid, QueueName, State};
 
 use super::fault::Fault;
-use super::row::{Row, code, row_columns};
+use super::row::{Row, code, row_columns, second_code};
 use super::step::Step;
 use super::sweep::SLICE;
 use super::writer::Command;
@@ -56,7 +56,10 @@ impl Command for ActOnState {
         let sql = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM job WHERE queue = ?1 AND state = ?2 AND (sort, id) > (?3, ?4) ORDER BY sort, id LIMIT ?5 + 0"
+            " FROM job WHERE seq IN (SELECT seq FROM (SELECT * FROM (SELECT seq, sort, id FROM job WHERE queue = ?1 \
+             AND state = ?2 AND (sort, id) > (?3, ?4) ORDER BY sort, id LIMIT ?5 + 0) UNION ALL \
+             SELECT * FROM (SELECT seq, sort, id FROM job WHERE queue = ?1 AND state = ?6 AND (sort, id) > (?3, ?4) \
+             ORDER BY sort, id LIMIT ?5 + 0)) ORDER BY sort, id LIMIT ?5 + 0) ORDER BY job.sort, job.id"
         );
         let rows = sqlx::query(sql)
             .bind(desk.line.key)
@@ -64,6 +67,7 @@ impl Command for ActOnState {
             .bind(self.cursor.sort)
             .bind(&self.cursor.id)
             .bind(SLICE as i64)
+            .bind(second_code(self.state))
             .fetch_all(&mut *desk.conn)
             .await?;
         let rows = rows.iter().map(Row::read).collect::<Result<Vec<_>, _>>()?;

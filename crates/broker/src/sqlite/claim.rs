@@ -1,5 +1,5 @@
 //! Taking jobs out of the line: time passes first, then ownership, attempt and token are written in one step. The hot
-//! path of a worker: three statements for up to a thousand jobs.
+//! path of a worker: three statements for up to a thousand jobs of a queue without tenants and rules.
 
 use std::time::Duration;
 
@@ -36,11 +36,18 @@ impl Command for TakeJobs {
                 desk.line.set_pause(None);
             }
             let max = self.max.min(MAX_CLAIM);
-            if max > 0 && desk.line.count(State::Available) > 0 {
-                jobs = desk.take(max, self).await?;
+            // What is known to be held back is not looked at again before something changes.
+            if desk.line.count(State::Available) > 0 && desk.line.flow.held_until <= desk.now_ms() {
+                if !desk.line.is_plain() {
+                    jobs = desk.take_turns(max, self).await?;
+                } else if max > 0 {
+                    jobs = desk.take(max, self).await?;
+                }
             }
             if !jobs.is_empty() {
                 horizon = horizon.with_lease(desk.now.plus(self.lease).as_millis() as i64);
+                let drain = desk.line.flow.drain.with(jobs.len(), desk.now);
+                desk.line.flow_mut().drain = drain;
             }
         }
         Ok(Claim { jobs, next_in: desk.next_in(horizon) })
@@ -60,29 +67,38 @@ impl Desk<'_> {
         let query = sqlx::query_scalar(sql).bind(self.line.key).bind(max as i64);
         let rows: String = query.fetch_one(&mut *self.conn).await?;
         let rows: Vec<Waiting> = serde_json::from_str(&rows)?;
-        let first_token = self.line.next_tokens(rows.len());
         let mut seqs = Vec::with_capacity(rows.len());
         let mut jobs = Vec::with_capacity(rows.len());
-        for (token, (seq, id, spec, attempt, failed, lost, enqueued_at, priority)) in (first_token..).zip(rows) {
+        for (seq, id, spec, attempt, failed, lost, enqueued_at, priority) in rows {
             seqs.push(seq);
             let attempt = attempt + 1;
+            jobs.push(ClaimedJob { id, spec, attempt, failed, lost, token: 0, enqueued_at, priority });
+        }
+        self.own(&seqs, &mut jobs, call).await?;
+        Ok(jobs)
+    }
+
+    /// Writes who runs these jobs from now on, and gives them their tokens.
+    pub(super) async fn own(&mut self, seqs: &[i64], jobs: &mut [ClaimedJob], call: &TakeJobs) -> Result<(), Fault> {
+        let first_token = self.line.next_tokens(jobs.len());
+        for (token, job) in (first_token..).zip(jobs) {
+            job.token = token as u64;
             let worker = Some(call.worker.clone());
-            let event = (id.clone(), EventKind::Claimed, Some(State::Running), attempt, worker, None);
+            let event = (job.id.clone(), EventKind::Claimed, Some(State::Running), job.attempt, worker, None);
             self.line.record(Some(State::Available), event);
-            jobs.push(ClaimedJob { id, spec, attempt, failed, lost, token: token as u64, enqueued_at, priority });
         }
         // `key` is the position in the array, so tokens follow the order of the line.
         let sql = "UPDATE job SET state = 2, sort = ?2, attempt = attempt + 1, token = ?3 + wanted.key, since = ?4, \
-                   started_at = ?4, worker = ?5, cancel_requested = 0 \
+                   started_at = ?4, worker = ?5, cancel_requested = 0, lane = 0, slot = flow_key IS NOT NULL \
                    FROM json_each(?1) AS wanted WHERE job.seq = wanted.value";
         sqlx::query(sql)
-            .bind(serde_json::to_string(&seqs)?)
+            .bind(serde_json::to_string(seqs)?)
             .bind(self.now.plus(call.lease).as_millis() as i64)
             .bind(first_token)
             .bind(self.now_ms())
             .bind(call.worker.as_str())
             .execute(&mut *self.conn)
             .await?;
-        Ok(jobs)
+        Ok(())
     }
 }

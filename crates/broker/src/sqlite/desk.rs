@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::fault::Fault;
 use super::line::{Line, line_order};
-use super::row::{Row, code, row_columns};
+use super::row::{LANED, Row, code, row_columns};
 use super::step::Wakes;
 
 /// Errors kept with a job.
@@ -88,14 +88,30 @@ impl Desk<'_> {
         if batch.rows.is_empty() {
             return Ok(());
         }
+        let enters = |row: &&Row| row.state == State::Available && row.before != row.state;
+        self.find_homes(batch.rows.iter().filter(enters).filter_map(|row| row.tenant.as_ref())).await?;
         let sql = "UPDATE job SET state = v ->> 1, sort = v ->> 2, place = v ->> 3, priority = v ->> 4, \
                    failed = v ->> 5, lost = v ->> 6, since = v ->> 7, expires_at = v ->> 8, \
-                   cancel_requested = v ->> 9, reason = v ->> 10 \
+                   cancel_requested = v ->> 9, reason = v ->> 10, token = v ->> 11, lane = v ->> 12, slot = v ->> 13 \
                    FROM (SELECT value AS v FROM json_each(?1)) WHERE seq = v ->> 0";
-        let rows: Vec<_> = batch.rows.iter().map(stored).collect();
+        let mut rows = Vec::with_capacity(batch.rows.len());
+        for row in &batch.rows {
+            let lane = self.lane_of(row);
+            self.line.tally_row(row, lane);
+            rows.push(stored(row, lane));
+        }
         sqlx::query(sql).bind(serde_json::to_string(&rows)?).execute(&mut *self.conn).await?;
         self.save_errors(&batch.errors).await?;
         self.release_locks(&batch.rows).await
+    }
+
+    /// The lane in which a row belongs: who was available stays where it is, who comes new joins its tenant's.
+    fn lane_of(&self, row: &Row) -> i64 {
+        match row.state {
+            State::Available if row.before == State::Available => row.lane,
+            State::Available => self.home(row.tenant.as_ref()),
+            _ => 0,
+        }
     }
 
     async fn save_errors(&mut self, errors: &[(i64, PastError)]) -> Result<(), Fault> {
@@ -157,10 +173,10 @@ impl Desk<'_> {
 }
 
 /// What [`Desk::save`] writes of a row, in its order.
-fn stored(row: &Row) -> impl serde::Serialize {
+fn stored(row: &Row, lane: i64) -> impl serde::Serialize {
     (
         row.seq,
-        code(row.state),
+        if lane == 0 { code(row.state) } else { LANED },
         row.sort,
         row.place,
         row.priority,
@@ -170,5 +186,8 @@ fn stored(row: &Row) -> impl serde::Serialize {
         row.expires_at,
         i64::from(row.cancel_requested),
         row.reason,
+        row.token,
+        lane,
+        i64::from(row.slot && !row.state.is_final()),
     )
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use lovage_core::{Entropy, Hold, JobId, JobSpec, NewJob, OnConflict, QueueName, Timestamp, Unique};
+use lovage_core::{Entropy, FlowKey, Hold, JobId, JobSpec, Kind, NewJob, OnConflict, QueueName, Timestamp, Unique};
 
 use super::fault::Fault;
 use super::plan::Plan;
@@ -32,6 +32,9 @@ pub(super) struct Draft {
     /// Whether the id is the caller's own; only then can it be there already.
     pub chosen: bool,
     pub text: String,
+    pub kind: Kind,
+    pub tenant: Option<String>,
+    pub key: Option<FlowKey>,
     /// To compare with what is there, for a chosen id.
     spec: Option<JobSpec>,
     pub priority: u8,
@@ -81,8 +84,25 @@ impl Draft {
         let lock = job.unique.take().map(|unique| lock_of(&unique));
         let spec = job.into_spec();
         let text = spec.encode();
+        let (kind, key) = (spec.kind.clone(), spec.key.clone());
+        let tenant = spec.tenant.as_ref().map(|tenant| tenant.as_str().to_owned());
         let spec = chosen.then_some(spec);
-        Self { index, id, chosen, text, spec, priority, delay_ms, run_at, expires_at, lock, on_conflict }
+        Self {
+            index,
+            id,
+            chosen,
+            text,
+            kind,
+            tenant,
+            key,
+            spec,
+            priority,
+            delay_ms,
+            run_at,
+            expires_at,
+            lock,
+            on_conflict,
+        }
     }
 
     /// When it becomes available, if that is later than now.

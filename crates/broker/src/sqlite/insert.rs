@@ -6,7 +6,7 @@ use super::desk::Desk;
 use super::enqueue::Draft;
 use super::fault::Fault;
 use super::line::line_order;
-use super::row::code;
+use super::row::{LANED, code};
 
 /// Jobs to a statement.
 const CHUNK_JOBS: usize = 1_000;
@@ -17,7 +17,8 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Insert<'d> {
     pub draft: &'d Draft,
-    pub text: &'d str,
+    /// Who gives the content: a later one that took over.
+    pub content: &'d Draft,
 }
 
 impl Desk<'_> {
@@ -25,13 +26,14 @@ impl Desk<'_> {
         if inserts.is_empty() {
             return Ok(());
         }
+        self.find_homes(inserts.iter().filter_map(|insert| insert.content.tenant.as_ref())).await?;
         let sql = "SELECT coalesce(max(seq), 0) FROM job";
         let mut last: i64 = sqlx::query_scalar(sql).fetch_one(&mut *self.conn).await?;
         let mut rest = inserts;
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = |insert: &&Insert<'_>| {
-                bytes += insert.text.len();
+                bytes += insert.content.text.len();
                 bytes <= CHUNK_BYTES
             };
             let count = rest.iter().take(CHUNK_JOBS).take_while(fits).count().max(1);
@@ -45,16 +47,19 @@ impl Desk<'_> {
 
     async fn insert_chunk(&mut self, chunk: &[Insert<'_>], first: i64) -> Result<(), Fault> {
         let mut rows = Vec::with_capacity(chunk.len());
-        for Insert { draft, .. } in chunk {
+        for Insert { draft, content } in chunk {
             let place = self.line.next_place(self.now);
             let (state, sort) = match draft.due(self.now) {
                 Some(due) => (State::Scheduled, due.as_millis() as i64),
                 None => (State::Available, line_order(draft.priority, place)),
             };
+            let lane = if state == State::Available { self.home(content.tenant.as_ref()) } else { 0 };
+            self.line.tally_lane(lane, 1);
+            self.line.tally_waiting(content.tenant.as_ref(), 1);
             let lock = draft.lock.as_ref();
             rows.push((
                 &draft.id,
-                code(state),
+                if lane == 0 { code(state) } else { LANED },
                 sort,
                 place,
                 draft.priority,
@@ -62,12 +67,17 @@ impl Desk<'_> {
                 lock.map(|lock| &lock.digest),
                 lock.map_or(0, |lock| lock.ttl),
                 lock.map_or(0, super::row::Lock::holds_ttl),
+                content.kind.as_str(),
+                &content.tenant,
+                &content.key,
+                lane,
             ));
             self.line.record(None, (draft.id.clone(), EventKind::Enqueued, Some(state), 0, None, None));
         }
         let sql = "INSERT INTO job (seq, queue, id, state, sort, place, priority, expires_at, digest, unique_ttl, \
-                   hold_ttl, enqueued_at, since) SELECT ?1 + key, ?2, value ->> 0, value ->> 1, value ->> 2, \
-                   value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, ?3, ?3 \
+                   hold_ttl, kind, tenant, flow_key, lane, enqueued_at, since) SELECT ?1 + key, ?2, value ->> 0, value ->> 1, value ->> 2, \
+                   value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
+                   value ->> 10, value ->> 11, value ->> 12, ?3, ?3 \
                    FROM json_each(?4)";
         sqlx::query(sql)
             .bind(first)
@@ -76,7 +86,7 @@ impl Desk<'_> {
             .bind(serde_json::to_string(&rows)?)
             .execute(&mut *self.conn)
             .await?;
-        let texts: Vec<_> = chunk.iter().map(|insert| insert.text).collect();
+        let texts: Vec<_> = chunk.iter().map(|insert| &insert.content.text).collect();
         let sql = "INSERT INTO spec (seq, text) SELECT ?1 + key, value FROM json_each(?2)";
         sqlx::query(sql).bind(first).bind(serde_json::to_string(&texts)?).execute(&mut *self.conn).await?;
         Ok(())

@@ -5,8 +5,10 @@ use lovage_core::{Counts, DiscardReason, EventKind, JobId, Pause, QueueName, Sta
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::drain::Drain;
 use super::fault::Fault;
 use super::row::code;
+use super::tally::Tally;
 
 /// Places count from 2024-01-01T00:00:00Z, 512 to a millisecond, so that the age of the oldest waiting job can be read
 /// from its place. They fit into 49 bits until 2058; above them stands the priority.
@@ -30,9 +32,25 @@ pub(super) struct Line {
     event: i64,
     counts: [i64; 7],
     pub pause: Option<Pause>,
+    /// What flow control knows of the queue.
+    pub flow: Flow,
     changed: bool,
     woken: bool,
     events: Vec<StoredEvent>,
+    pub tally: Tally,
+}
+
+/// The part of a queue's row that belongs to flow control; `schema.sql` says what the columns are.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(super) struct Flow {
+    pub rules: i64,
+    pub laned: i64,
+    pub turn: f64,
+    pub held_until: i64,
+    pub recheck: Option<i64>,
+    pub retry_full: f64,
+    pub retry_opens: i64,
+    pub drain: Drain,
 }
 
 /// The first place of a millisecond.
@@ -53,7 +71,8 @@ pub(super) fn line_order(priority: u8, place: i64) -> i64 {
 impl Line {
     pub(super) async fn load(conn: &mut SqliteConnection, queue: &QueueName) -> Result<Option<Self>, Fault> {
         let sql = "SELECT key, place, token, event, scheduled, available, running, retryable, completed, cancelled, \
-                   discarded, paused_by, paused_why, paused_since, paused_until FROM queue WHERE name = ?1";
+                   discarded, paused_by, paused_why, paused_since, paused_until, rules, laned, turn, held_until, \
+                   recheck, retry_full, retry_opens, drain_since, drained, drained_before FROM queue WHERE name = ?1";
         let Some(row) = sqlx::query(sql).bind(queue.as_str()).fetch_optional(conn).await? else { return Ok(None) };
         let mut counts = [0; 7];
         for (index, count) in counts.iter_mut().enumerate() {
@@ -66,9 +85,20 @@ impl Line {
             event: row.try_get(3)?,
             counts,
             pause: read_pause(&row, 11)?,
+            flow: Flow {
+                rules: row.try_get(15)?,
+                laned: row.try_get(16)?,
+                turn: row.try_get(17)?,
+                held_until: row.try_get(18)?,
+                recheck: row.try_get(19)?,
+                retry_full: row.try_get(20)?,
+                retry_opens: row.try_get(21)?,
+                drain: Drain::read(&row, 22)?,
+            },
             changed: false,
             woken: false,
             events: Vec::new(),
+            tally: Tally::default(),
         }))
     }
 
@@ -107,6 +137,28 @@ impl Line {
         self.pause = pause;
     }
 
+    /// The part that belongs to flow control, to be changed.
+    pub(super) fn flow_mut(&mut self) -> &mut Flow {
+        self.changed = true;
+        &mut self.flow
+    }
+
+    /// Something that was held back may be claimable now.
+    pub(super) fn release(&mut self) {
+        self.flow_mut().held_until = 0;
+        self.woken = true;
+    }
+
+    /// Jobs that are in no lane.
+    pub(super) fn plain(&self) -> i64 {
+        self.count(State::Available) - self.flow.laned
+    }
+
+    /// Whether claims must look at more than the line.
+    pub(super) fn is_plain(&self) -> bool {
+        self.flow.rules == 0 && self.flow.laned == 0
+    }
+
     /// The pause that holds at `now`.
     pub(super) fn paused(&self, now: Timestamp) -> Option<&Pause> {
         self.pause.as_ref().filter(|pause| pause.until.is_none_or(|until| until > now))
@@ -130,6 +182,9 @@ impl Line {
             self.counts[code(state) as usize] += 1;
             // A job that is due earlier than all others changes how long to wait, too.
             self.woken |= before != Some(state) && !state.is_final() && state != State::Running;
+            if state == State::Available && before != Some(state) {
+                self.flow.held_until = 0;
+            }
         }
         self.changed = true;
         self.events.push(event);
@@ -175,7 +230,9 @@ impl Line {
     async fn write_back(&self, conn: &mut SqliteConnection) -> Result<(), Fault> {
         let sql = "UPDATE queue SET place = ?2, token = ?3, event = ?4, paused_by = ?5, paused_why = ?6, \
                    paused_since = ?7, paused_until = ?8, scheduled = ?9, available = ?10, running = ?11, \
-                   retryable = ?12, completed = ?13, cancelled = ?14, discarded = ?15 WHERE key = ?1";
+                   retryable = ?12, completed = ?13, cancelled = ?14, discarded = ?15, rules = ?16, laned = ?17, \
+                   turn = ?18, held_until = ?19, recheck = ?20, retry_full = ?21, retry_opens = ?22, \
+                   drain_since = ?23, drained = ?24, drained_before = ?25 WHERE key = ?1";
         let pause = self.pause.as_ref();
         let mut query = sqlx::query(sql)
             .bind(self.key)
@@ -189,6 +246,9 @@ impl Line {
         for count in self.counts {
             query = query.bind(count);
         }
+        let Flow { rules, laned, turn, held_until, recheck, retry_full, retry_opens, drain } = self.flow;
+        query = query.bind(rules).bind(laned).bind(turn).bind(held_until).bind(recheck).bind(retry_full);
+        query = query.bind(retry_opens).bind(drain.since).bind(drain.now).bind(drain.before);
         query.execute(conn).await?;
         Ok(())
     }

@@ -4,27 +4,38 @@
 //! with whatever else waits, or a query on one of a few connections that read. `schema.sql` is the file's format;
 //! `docs/adr/004-embedded-sqlite.md` says why it is as it is.
 
+mod breaker;
 mod bulk;
 mod claim;
+mod depth;
 mod desk;
 mod diagnose;
+mod drain;
 mod edit;
 mod enqueue;
 mod events;
 mod fault;
 mod finish;
+mod flow;
+mod flow_view;
+mod gate;
 mod insert;
+mod lanes;
 mod line;
 mod operate;
 mod plan;
+mod rate;
 mod read;
 mod registry;
 mod renew;
 mod row;
 mod schema;
 mod serve;
+mod share;
 mod step;
 mod sweep;
+mod tally;
+mod turns;
 mod wait;
 mod writer;
 

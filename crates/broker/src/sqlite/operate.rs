@@ -79,6 +79,11 @@ impl Desk<'_> {
         for row in rows {
             let event = (row.id.clone(), EventKind::Deleted, None, row.attempt, None, None);
             self.line.record(Some(row.state), event);
+            self.line.tally_lane(row.lane, -1);
+            self.line.tally_waiting(row.tenant.as_ref(), -i64::from(Row::waits(row.state)));
+            if row.slot {
+                self.line.tally_left(row);
+            }
             if let Some(lock) = &row.lock {
                 locks.push((&lock.digest, &row.id));
             }

@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 
-use lovage_core::{EventKind, JobId, OnConflict, State, Timestamp};
+use lovage_core::{EventKind, FlowKey, JobId, OnConflict, State, Timestamp};
 use sqlx::Row as _;
 
+use super::depth::Depths;
 use super::desk::Desk;
 use super::enqueue::Draft;
 use super::fault::Fault;
 use super::insert::Insert;
-use super::row::{id_of, state_of};
+use super::row::{LANED, code, id_of, state_of};
 use crate::api::{EnqueueOutcome, Refused};
 
 /// Who has a unique key.
@@ -33,9 +34,10 @@ pub(super) struct Plan<'d> {
     /// Where an id stands in `inserts`; kept for those that another job of the batch may meet.
     inserted: HashMap<JobId, usize>,
     /// New content of jobs that were there before.
-    replaced: HashMap<JobId, &'d str>,
+    replaced: HashMap<JobId, &'d Draft>,
     /// Digests whose lock changed hands: to whom and until when.
     locks: HashMap<&'d str, (JobId, i64)>,
+    depths: Depths,
 }
 
 impl<'d> Plan<'d> {
@@ -50,6 +52,7 @@ impl<'d> Plan<'d> {
             inserted: HashMap::new(),
             replaced: HashMap::new(),
             locks: HashMap::new(),
+            depths: Depths::load(desk, drafts).await?,
         })
     }
 
@@ -60,10 +63,15 @@ impl<'d> Plan<'d> {
                 Some(field) => EnqueueOutcome::Refused(Refused::Conflict { id: draft.id.clone(), field }),
             };
         }
+        if let Some(lock) = &draft.lock
+            && let Some(outcome) = self.meet(draft, &lock.digest)
+        {
+            return outcome;
+        }
+        if let Err(full) = self.depths.admit(draft.tenant.as_ref()) {
+            return EnqueueOutcome::Refused(full.into());
+        }
         if let Some(lock) = &draft.lock {
-            if let Some(outcome) = self.meet(draft, &lock.digest) {
-                return outcome;
-            }
             let until = self.now.as_millis() as i64 + lock.ttl;
             self.locks.insert(&lock.digest, (draft.id.clone(), until));
             let holder = Holder { id: draft.id.clone(), state: Some(State::Available) };
@@ -73,7 +81,7 @@ impl<'d> Plan<'d> {
             self.known.insert(draft.id.clone(), draft.text.clone());
             self.inserted.insert(draft.id.clone(), self.inserts.len());
         }
-        self.inserts.push(Insert { draft, text: &draft.text });
+        self.inserts.push(Insert { draft, content: draft });
         EnqueueOutcome::Enqueued(draft.id.clone())
     }
 
@@ -86,9 +94,9 @@ impl<'d> Plan<'d> {
             (OnConflict::Replace, Some(State::Running)) => None,
             (OnConflict::Replace, Some(state)) if !state.is_final() => {
                 if let Some(&index) = self.inserted.get(&id) {
-                    self.inserts[index].text = &draft.text;
+                    self.inserts[index].content = draft;
                 } else {
-                    self.replaced.insert(id.clone(), &draft.text);
+                    self.replaced.insert(id.clone(), draft);
                 }
                 if let Some(text) = self.known.get_mut(&id) {
                     text.clone_from(&draft.text);
@@ -139,15 +147,35 @@ impl Desk<'_> {
             .collect()
     }
 
-    /// Gives waiting jobs new content; their ids and places stay.
-    async fn replace(&mut self, replaced: &HashMap<JobId, &str>) -> Result<(), Fault> {
+    /// Gives waiting jobs new content; their ids and places stay. They belong to the tenant and the key that it names.
+    async fn replace(&mut self, replaced: &HashMap<JobId, &Draft>) -> Result<(), Fault> {
         let rows = self.rows_by_id(replaced.keys()).await?;
-        let texts: Vec<_> = rows.iter().filter_map(|row| Some((row.seq, replaced.get(&row.id)?))).collect();
-        self.write_contents(&texts).await?;
+        self.find_homes(replaced.values().filter_map(|draft| draft.tenant.as_ref())).await?;
+        let (mut texts, mut moves) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
         for row in &rows {
+            let Some(draft) = replaced.get(&row.id) else { continue };
+            texts.push((row.seq, draft.text.as_str()));
+            let is_available = row.state == State::Available;
+            let lane = if is_available { self.home(draft.tenant.as_ref()) } else { 0 };
+            self.line.tally_lane(row.lane, -1);
+            self.line.tally_lane(lane, 1);
+            self.line.tally_waiting(row.tenant.as_ref(), -1);
+            self.line.tally_waiting(draft.tenant.as_ref(), 1);
+            let is_same_key = row.key.as_deref() == draft.key.as_ref().map(FlowKey::as_str);
+            if row.slot && !is_same_key {
+                self.line.tally_left(row);
+            }
+            let state = if lane == 0 { code(row.state) } else { LANED };
+            let slot = i64::from(row.slot && is_same_key);
+            moves.push((row.seq, state, lane, draft.kind.as_str(), &draft.tenant, &draft.key, slot));
             self.record(row, EventKind::Edited, None);
         }
-        Ok(())
+        // What held the old content back need not hold back the new.
+        self.line.release();
+        let sql = "UPDATE job SET state = v ->> 1, lane = v ->> 2, kind = v ->> 3, tenant = v ->> 4, \
+                   flow_key = v ->> 5, slot = v ->> 6 FROM (SELECT value AS v FROM json_each(?1)) WHERE seq = v ->> 0";
+        sqlx::query(sql).bind(serde_json::to_string(&moves)?).execute(&mut *self.conn).await?;
+        self.write_contents(&texts).await
     }
 
     /// Writes the content of jobs, new or changed.

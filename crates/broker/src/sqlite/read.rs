@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use lovage_core::limits::MAX_PAGE;
 use lovage_core::{
-    JobId, JobSpec, JobView, LogLine, PastError, Priority, QueueName, QueueView, State, Timestamp, WorkerView,
+    JobId, JobSpec, JobView, LogLine, PastError, Priority, QUEUE_VIEW_FLOWS, QueueName, QueueView, State, Timestamp,
+    WorkerView,
 };
 use serde_json::value::RawValue;
 use sqlx::Row as _;
@@ -12,8 +13,9 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 use super::bulk::Cursor;
 use super::fault::Fault;
+use super::flow_view::flow_views;
 use super::line::{placed_at, read_counts, read_pause};
-use super::row::{ROW_COLUMNS, Row, code, row_columns};
+use super::row::{ROW_COLUMNS, Row, code, row_columns, second_code};
 use crate::api::{JobPage, ListQuery, LogPage};
 
 /// A worker is listed for so long after its last heartbeat.
@@ -56,9 +58,11 @@ pub(super) async fn list(readers: &SqlitePool, query: &ListQuery) -> Result<JobP
         concat!(
             "SELECT ",
             view_columns!(),
-            " FROM queue CROSS JOIN job ON job.queue = queue.key LEFT JOIN spec ON spec.seq = job.seq \
-             WHERE queue.name = ?1 AND job.state = ?2 AND (job.sort, job.id) > (?3, ?4) \
-             ORDER BY job.sort, job.id LIMIT ?5 + 0"
+            " FROM queue CROSS JOIN job ON job.seq IN (SELECT seq FROM (SELECT * FROM (SELECT seq, sort, id FROM job \
+             WHERE queue = queue.key AND state = ?2 AND (sort, id) > (?3, ?4) ORDER BY sort, id LIMIT ?5 + 0) \
+             UNION ALL SELECT * FROM (SELECT seq, sort, id FROM job WHERE queue = queue.key AND state = ?6 \
+             AND (sort, id) > (?3, ?4) ORDER BY sort, id LIMIT ?5 + 0)) ORDER BY sort, id LIMIT ?5 + 0) \
+             LEFT JOIN spec ON spec.seq = job.seq WHERE queue.name = ?1 ORDER BY job.sort, job.id"
         )
     };
     let from = match &query.cursor {
@@ -74,6 +78,7 @@ pub(super) async fn list(readers: &SqlitePool, query: &ListQuery) -> Result<JobP
         .bind(from.sort)
         .bind(from.id)
         .bind(limit as i64 + 1)
+        .bind(second_code(query.state))
         .fetch_all(&mut *tx)
         .await?;
     let has_more = rows.len() > limit;
@@ -175,13 +180,19 @@ pub(super) async fn queues(
     now: Timestamp,
 ) -> Result<Vec<QueueView>, Fault> {
     // Places grow within a priority, so the oldest job is at the head of one of the ten.
-    let sql = "WITH RECURSIVE level (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM level WHERE n < 9) \
-               SELECT name, scheduled, available, running, retryable, completed, cancelled, discarded, paused_by, \
+    let sql = "WITH RECURSIVE level (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM level WHERE n < 9), \
+               code (state) AS (VALUES (1), (7)) SELECT name, scheduled, available, running, retryable, completed, cancelled, discarded, paused_by, \
                paused_why, paused_since, paused_until, CASE WHEN available > 0 THEN (SELECT min((SELECT min(sort) \
-               FROM job WHERE job.queue = queue.key AND state = 1 AND sort >= n << 49 AND sort < (n + 1) << 49) \
-               - (n << 49)) FROM level) END FROM queue WHERE ?1 IS NULL OR name = ?1 ORDER BY name";
-    let rows = sqlx::query(sql).bind(queue.map(QueueName::as_str)).fetch_all(readers).await?;
-    rows.iter().map(|row| queue_view(row, now)).collect()
+               FROM job WHERE job.queue = queue.key AND job.state = code.state AND sort >= n << 49 AND sort < (n + 1) << 49) \
+               - (n << 49)) FROM level, code) END, key FROM queue WHERE ?1 IS NULL OR name = ?1 ORDER BY name";
+    let mut tx = readers.begin().await?;
+    let rows = sqlx::query(sql).bind(queue.map(QueueName::as_str)).fetch_all(&mut *tx).await?;
+    let mut views = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let flow = flow_views(&mut tx, row.try_get(13)?, "", QUEUE_VIEW_FLOWS, now).await?;
+        views.push(QueueView { flow, ..queue_view(row, now)? });
+    }
+    Ok(views)
 }
 
 fn queue_view(row: &SqliteRow, now: Timestamp) -> Result<QueueView, Fault> {

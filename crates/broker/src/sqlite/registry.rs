@@ -1,9 +1,9 @@
-//! Workers, messages to them, pauses of queues and leaders: what stands beside the jobs.
+//! Workers, messages to them, and leaders: what stands beside the jobs.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lovage_core::{JobId, Pause, QueueName, Timestamp, WorkerId, WorkerView};
+use lovage_core::{JobId, QueueName, Timestamp, WorkerId, WorkerView};
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
@@ -148,33 +148,6 @@ impl Command for Forget {
             sqlx::query(sql).bind(self.0.as_str()).execute(&mut *step.conn).await?;
         }
         Ok(())
-    }
-}
-
-/// A pause or resume call.
-#[derive(Debug)]
-pub(super) struct SetPause {
-    pub queue: QueueName,
-    /// Who, why and until when; nothing to resume.
-    pub pause: Option<(String, String, Option<Timestamp>)>,
-}
-
-#[async_trait]
-impl Command for SetPause {
-    /// The pause that was set, or the one that held before a resume.
-    type Answer = Option<Pause>;
-
-    async fn run(&self, step: &mut Step<'_>) -> Result<Option<Pause>, Fault> {
-        let Some((by, why, until)) = self.pause.clone() else {
-            let Some(desk) = step.desk(&self.queue).await? else { return Ok(None) };
-            let held = desk.line.paused(desk.now).cloned();
-            desk.line.set_pause(None);
-            return Ok(held);
-        };
-        let desk = step.new_desk(&self.queue).await?;
-        let pause = Pause { by, why, since: desk.now, until };
-        desk.line.set_pause(Some(pause.clone()));
-        Ok(Some(pause))
     }
 }
 

@@ -12,12 +12,12 @@ macro_rules! row_columns {
     () => {
         "job.seq, job.id, job.state, job.sort, job.place, job.priority, job.attempt, job.failed, job.lost, job.token, \
          job.since, job.expires_at, job.worker, job.cancel_requested, job.digest, job.unique_ttl, job.hold_ttl, \
-         job.reason"
+         job.reason, job.kind, job.tenant, job.flow_key, job.lane, job.slot"
     };
 }
 pub(super) use row_columns;
 /// How many those are.
-pub(super) const ROW_COLUMNS: usize = 18;
+pub(super) const ROW_COLUMNS: usize = 23;
 
 /// The part of a job that a change of state reads and writes.
 #[derive(Debug)]
@@ -40,6 +40,26 @@ pub(super) struct Row {
     pub cancel_requested: bool,
     pub reason: Option<DiscardReason>,
     pub lock: Option<Lock>,
+    pub kind: Option<String>,
+    pub tenant: Option<String>,
+    pub key: Option<String>,
+    /// The lane in which it was when it was read, or 0.
+    pub lane: i64,
+    /// Whether it was claimed and has a key.
+    pub slot: bool,
+    /// What its attempt says about the work, if it just ended.
+    pub sign: Sign,
+    /// Its item in a finish call.
+    pub order: usize,
+}
+
+/// What the end of an attempt says about whether the work can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Sign {
+    #[default]
+    Nothing,
+    Success,
+    Failure,
 }
 
 /// The unique key that a job asked for.
@@ -50,12 +70,26 @@ pub(super) struct Lock {
     pub hold: Hold,
 }
 
+/// A state as it is stored for a job that is available in a lane.
+pub(super) const LANED: i64 = 7;
+
 /// A state as it is stored: its index in [`State::ALL`].
 pub(super) const fn code(state: State) -> i64 {
     state as i64
 }
 
+/// The second number under which jobs of a state are stored, if there is one.
+pub(super) const fn second_code(state: State) -> Option<i64> {
+    match state {
+        State::Available => Some(LANED),
+        _ => None,
+    }
+}
+
 pub(super) fn state_of(code: i64) -> Result<State, Fault> {
+    if code == LANED {
+        return Ok(State::Available);
+    }
     let known = usize::try_from(code).ok().and_then(|index| State::ALL.get(index));
     known.copied().ok_or_else(|| Fault::Unreadable(format!("a job has state number {code}, which is none of ours")))
 }
@@ -95,6 +129,13 @@ impl Row {
             cancel_requested: row.try_get(13)?,
             reason: reason.as_deref().and_then(DiscardReason::from_name),
             lock,
+            kind: row.try_get(18)?,
+            tenant: row.try_get(19)?,
+            key: row.try_get(20)?,
+            lane: row.try_get(21)?,
+            slot: row.try_get(22)?,
+            sign: Sign::Nothing,
+            order: 0,
         })
     }
 
@@ -108,6 +149,11 @@ impl Row {
             _ => None,
         };
         Ok(())
+    }
+
+    /// Whether it waits: for its time, for a worker, or for a retry.
+    pub(super) fn waits(state: State) -> bool {
+        matches!(state, State::Scheduled | State::Available | State::Retryable)
     }
 
     /// The worker of the latest run.

@@ -15,7 +15,7 @@ use super::fault::{Fault, is_busy, is_damaged};
 use crate::error::BrokerError;
 
 /// The version of `schema.sql`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// `application_id` of our files: "Lova" in ASCII.
 const APPLICATION: i64 = 0x4c6f_7661;
 /// SQLite's default.
@@ -84,7 +84,7 @@ pub(super) fn open_readers(config: &SqliteConfig) -> SqlitePool {
 async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteConnection, Fault> {
     let mut conn = options.connect().await?;
     // The schema is looked at and made under the write lock: the second of two processes finds it made.
-    let checked = if is_made(&mut conn, path).await? { Ok(()) } else { make(&mut conn, path).await };
+    let checked = if found(&mut conn, path).await? == VERSION { Ok(()) } else { make(&mut conn, path).await };
     if let Err(fault) = checked {
         conn.close().await.ok();
         return Err(fault);
@@ -95,8 +95,10 @@ async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteCo
 async fn make(conn: &mut SqliteConnection, path: &Path) -> Result<(), Fault> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
     let made = async {
-        if !is_made(conn, path).await? {
-            sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *conn).await?;
+        match found(conn, path).await? {
+            0 => sqlx::raw_sql(include_str!("schema.sql")).execute(&mut *conn).await.map(drop)?,
+            1 => sqlx::raw_sql(include_str!("upgrade_2.sql")).execute(&mut *conn).await.map(drop)?,
+            _ => {}
         }
         sqlx::query("COMMIT").execute(&mut *conn).await?;
         Ok(())
@@ -108,15 +110,16 @@ async fn make(conn: &mut SqliteConnection, path: &Path) -> Result<(), Fault> {
     made
 }
 
-/// Whether the tables are there. An error if the file is somebody else's or a newer release's.
-async fn is_made(conn: &mut SqliteConnection, path: &Path) -> Result<bool, Fault> {
+/// The version of the tables that are there; 0 if there are none. An error if the file is somebody else's or a newer
+/// release's.
+async fn found(conn: &mut SqliteConnection, path: &Path) -> Result<i64, Fault> {
     let sql = "SELECT (SELECT user_version FROM pragma_user_version), \
                (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
     let row = sqlx::query(sql).fetch_one(conn).await?;
     let (version, application, tables): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let path = path.display();
     if version == 0 && tables == 0 {
-        Ok(false)
+        Ok(0)
     } else if application != APPLICATION {
         let text =
             format!("{path} belongs to another program (its application_id is {application}); choose another path");
@@ -128,7 +131,7 @@ async fn is_made(conn: &mut SqliteConnection, path: &Path) -> Result<bool, Fault
         );
         Err(BrokerError::Misconfigured(text).into())
     } else {
-        Ok(true)
+        Ok(version)
     }
 }
 

@@ -1,5 +1,5 @@
--- The embedded broker's file, version 1. Times are milliseconds since 1970 UTC; a state is its index in State::ALL:
--- 0 scheduled, 1 available, 2 running, 3 retryable, 4 completed, 5 cancelled, 6 discarded.
+-- The embedded broker's file, version 2. Times are milliseconds since 1970 UTC; a state is its index in State::ALL:
+-- 0 scheduled, 1 available, 2 running, 3 retryable, 4 completed, 5 cancelled, 6 discarded. 7 is available too: in a lane.
 
 -- A queue with its counters. `place` is the last place given out (milliseconds since 2024 times 512, at least one more
 -- than the one before), `token` the last fencing number, `event` the number of the last event. The seven counts change
@@ -20,7 +20,22 @@ CREATE TABLE queue (
     paused_by TEXT,
     paused_why TEXT,
     paused_since INTEGER,
-    paused_until INTEGER
+    paused_until INTEGER,
+    -- Rows of `flow`; jobs in lanes; the turn of the tenant served last.
+    rules INTEGER NOT NULL DEFAULT 0,
+    laned INTEGER NOT NULL DEFAULT 0,
+    turn REAL NOT NULL DEFAULT 0,
+    -- Until then all available jobs are known to be held back; 0 when that is not known.
+    held_until INTEGER NOT NULL DEFAULT 0,
+    -- Lanes up to this key were looked at again since a limit for all was edited; absent when nothing is left to do.
+    recheck INTEGER,
+    -- When the bucket of retries is full again, and when the next one may come back.
+    retry_full REAL NOT NULL DEFAULT 0,
+    retry_opens INTEGER NOT NULL DEFAULT 0,
+    -- Claimed jobs since an instant, and in the window before it.
+    drain_since INTEGER NOT NULL DEFAULT 0,
+    drained INTEGER NOT NULL DEFAULT 0,
+    drained_before INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- The part of a job that changes by running it. `sort` orders the jobs of one state: priority * 2^49 + place while
@@ -48,13 +63,72 @@ CREATE TABLE job (
     unique_ttl INTEGER NOT NULL DEFAULT 0,
     hold_ttl INTEGER NOT NULL DEFAULT 0,
     progress TEXT,
-    result TEXT
+    result TEXT,
+    kind TEXT,
+    tenant TEXT,
+    flow_key TEXT,
+    lane INTEGER NOT NULL DEFAULT 0,
+    slot INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 -- The id first: a job is found without knowing its queue.
 CREATE UNIQUE INDEX job_id ON job (id, queue);
 -- Every claim, promotion, reaping, page and purge walks this one. The id breaks ties between equal instants.
 CREATE INDEX job_line ON job (queue, state, sort, id);
-CREATE INDEX job_expiry ON job (queue, expires_at, id) WHERE expires_at IS NOT NULL AND state IN (0, 1, 3);
+CREATE INDEX job_expiry ON job (queue, expires_at, id) WHERE expires_at IS NOT NULL AND state IN (0, 1, 3, 7);
+-- Available jobs of tenants, and those that are held back. Other jobs do not pay for this index, nor for the next two.
+CREATE INDEX job_lane ON job (queue, lane, sort) WHERE state = 7;
+-- Slots are not counted up and down: they are the rows of jobs that run. `slot` marks a job with a key from its first
+-- claim to its end.
+CREATE INDEX job_tenant ON job (queue, tenant) WHERE state = 2 AND tenant IS NOT NULL;
+CREATE INDEX job_slot ON job (queue, flow_key, state) WHERE slot = 1;
+
+-- The lines of a queue beside the plain one. With an empty gate it is the line of a tenant (the empty tenant: of those
+-- without one), with its share: `turn` grows by 1/weight with each job given out, `ready` says whether there may be
+-- something to give out, `waiting` counts its scheduled, available and retryable jobs. With a gate (`kind:x`, `key:x`,
+-- `own:x` for the holder of an ordered key) it has the tenant's jobs that were held back there, so that no claim looks
+-- at them again before `opens_at` (0: open). `head` is a lower bound of its first job's order.
+CREATE TABLE lane (
+    key INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    gate TEXT NOT NULL,
+    jobs INTEGER NOT NULL DEFAULT 0,
+    waiting INTEGER NOT NULL DEFAULT 0,
+    ready INTEGER NOT NULL DEFAULT 0,
+    turn REAL NOT NULL DEFAULT 0,
+    head INTEGER NOT NULL DEFAULT 0,
+    opens_at INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX lane_name ON lane (queue, gate, tenant);
+CREATE INDEX lane_ready ON lane (queue, turn, tenant) WHERE ready = 1;
+CREATE INDEX lane_held ON lane (queue, tenant, head) WHERE gate <> '' AND jobs > 0 AND opens_at = 0;
+CREATE INDEX lane_opens ON lane (queue, opens_at) WHERE opens_at > 0;
+CREATE INDEX lane_waiting ON lane (queue) WHERE gate = '' AND waiting > 0;
+CREATE INDEX lane_empty ON lane (queue, turn) WHERE jobs <= 0 AND waiting <= 0;
+
+-- What is limited or paused, and the breakers. `probe` is the token of the job that is let through half open.
+CREATE TABLE flow (
+    queue INTEGER NOT NULL,
+    subject TEXT NOT NULL,
+    limits TEXT NOT NULL DEFAULT '{}',
+    paused_by TEXT,
+    paused_why TEXT,
+    paused_since INTEGER,
+    paused_until INTEGER,
+    failures INTEGER NOT NULL DEFAULT 0,
+    open_until INTEGER,
+    probe INTEGER,
+    PRIMARY KEY (queue, subject)
+) STRICT, WITHOUT ROWID;
+
+-- Token buckets that are not full: when they will be.
+CREATE TABLE bucket (
+    queue INTEGER NOT NULL,
+    subject TEXT NOT NULL,
+    full_at REAL NOT NULL,
+    PRIMARY KEY (queue, subject)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX bucket_full ON bucket (queue, full_at);
 
 -- The part that running does not change, in the wire format. Apart, so that a change of state does not rewrite it.
 CREATE TABLE spec (
@@ -122,4 +196,4 @@ CREATE TABLE leader (
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA application_id = 0x4c6f7661;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -15,12 +15,13 @@ use super::edit::EditJob;
 use super::enqueue::Enqueue;
 use super::fault::Fault;
 use super::finish::EndAttempts;
+use super::flow::{Resume, SetLimits, SetPause};
 use super::operate::Act;
-use super::registry::{Beat, Forget, Lead, Resign, Send, SetPause};
+use super::registry::{Beat, Forget, Lead, Resign, Send};
 use super::renew::{Renew, TakeReport};
 use super::sweep::Sweep;
 use super::wait::Wait;
-use super::{SqliteBroker, diagnose, events, read};
+use super::{SqliteBroker, diagnose, events, flow_view, read};
 use crate::api::{
     BulkAction, BulkProgress, Cancelled, Claim, Control, Edit, EnqueueOutcome, EventPage, Finish, HeldLease, JobPage,
     Leadership, LeaseStatus, ListQuery, LogPage, NewPause, Operator, Producer, Reader, Report, Swept, Wake, WorkerSide,
@@ -130,20 +131,18 @@ impl Operator for SqliteBroker {
     }
 
     async fn pause(&self, queue: &QueueName, subject: &Subject, pause: &NewPause) -> Result<Pause> {
-        if *subject != Subject::Queue {
-            return Err(BrokerError::Protocol("not yet".into()));
-        }
-        let pause = Some((pause.by.clone(), pause.why.clone(), pause.until));
-        let set = self.writer.run(SetPause { queue: queue.clone(), pause }).await?;
-        set.ok_or_else(|| BrokerError::Protocol("a pause was not kept".into()))
+        subject.can_pause()?;
+        let NewPause { by, why, until } = pause.clone();
+        self.writer.run(SetPause { queue: queue.clone(), subject: subject.clone(), by, why, until }).await
     }
 
-    async fn limit(&self, _: &QueueName, _: &Subject, _: &Limits) -> Result<()> {
-        Err(BrokerError::Protocol("not yet".into()))
+    async fn resume(&self, queue: &QueueName, subject: &Subject) -> Result<bool> {
+        self.writer.run(Resume { queue: queue.clone(), subject: subject.clone() }).await
     }
 
-    async fn resume(&self, queue: &QueueName, _: &Subject) -> Result<bool> {
-        Ok(self.writer.run(SetPause { queue: queue.clone(), pause: None }).await?.is_some())
+    async fn limit(&self, queue: &QueueName, subject: &Subject, limits: &Limits) -> Result<()> {
+        limits.validate(subject)?;
+        self.writer.run(SetLimits { queue: queue.clone(), subject: subject.clone(), limits: *limits }).await
     }
 
     async fn control(&self, worker: &WorkerId, control: Control) -> Result<bool> {
@@ -189,8 +188,8 @@ impl Reader for SqliteBroker {
         Ok(read::queues(&self.readers, None, self.clock.now()).await?)
     }
 
-    async fn flow(&self, _: &QueueName, _: Option<&Subject>, _: usize) -> Result<Vec<FlowView>> {
-        Err(BrokerError::Protocol("not yet".into()))
+    async fn flow(&self, queue: &QueueName, after: Option<&Subject>, limit: usize) -> Result<Vec<FlowView>> {
+        Ok(flow_view::flow(&self.readers, queue, after, limit, self.clock.now()).await?)
     }
 
     async fn workers(&self) -> Result<Vec<WorkerView>> {

@@ -51,6 +51,7 @@ impl<'c> Step<'c> {
     /// Writes what is kept in memory until the end of the transaction, and says who has to be woken after its commit.
     pub(super) async fn flush(mut self, events_kept: i64) -> Result<Wakes, Fault> {
         for (name, line) in &mut self.lines {
+            Desk { conn: self.conn, line, wakes: &mut self.wakes, now: self.now }.settle().await?;
             line.flush(self.conn, self.now, events_kept).await?;
             if line.is_woken() {
                 self.wakes.queues.insert(name.clone());

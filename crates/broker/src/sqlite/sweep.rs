@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lovage_core::limits::MAX_LOST;
+use lovage_core::limits::{MAX_LOST, RETRY_RATE};
 use lovage_core::{AttemptError, Change, DiscardReason, ErrorClass, EventKind, QueueName, State, Timestamp};
 use sqlx::Row as _;
 
 use super::desk::{Batch, Desk};
 use super::fault::Fault;
+use super::gate::NEVER;
 use super::line::place_at;
+use super::rate::Bucket;
 use super::row::{Row, code, row_columns};
 use super::step::Step;
 use super::writer::Command;
@@ -29,7 +31,9 @@ pub(super) struct Sweep {
 /// The next instants at which time does something.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Horizon {
-    due: Option<i64>,
+    scheduled: Option<i64>,
+    /// When the next retry may come back.
+    retryable: Option<i64>,
     lease: Option<i64>,
     expiry: Option<i64>,
 }
@@ -49,7 +53,8 @@ impl Command for Sweep {
     async fn run(&self, step: &mut Step<'_>) -> Result<Swept, Fault> {
         let Some(mut desk) = step.desk(&self.queue).await? else { return Ok(Swept::default()) };
         let (moved, horizon) = desk.let_time_pass().await?;
-        let (pruned, more_to_prune) = desk.prune(&self.retention).await?;
+        let (pruned, mut more_to_prune) = desk.prune(&self.retention).await?;
+        more_to_prune |= desk.prune_flow().await?;
         let full = |count: usize| count >= SLICE;
         Ok(Swept {
             promoted: moved.promoted as u64,
@@ -77,11 +82,12 @@ impl Desk<'_> {
         let is_over = |at: Option<i64>| at.is_some_and(|at| at <= now);
         let mut moved = Moved::default();
         let mut horizon = self.horizon().await?;
+        let is_due = is_over(horizon.scheduled) || is_over(horizon.retryable);
         // The usual case costs one look at the heads of four indexes.
-        if !is_over(horizon.due) && !is_over(horizon.lease) && !is_over(horizon.expiry) {
+        if !is_due && !is_over(horizon.lease) && !is_over(horizon.expiry) {
             return Ok((moved, horizon));
         }
-        if is_over(horizon.due) {
+        if is_due {
             moved.promoted = self.promote().await?;
         }
         if is_over(horizon.lease) {
@@ -98,11 +104,12 @@ impl Desk<'_> {
         let sql = "SELECT (SELECT min(sort) FROM job WHERE queue = ?1 AND state = 0), \
                    (SELECT min(sort) FROM job WHERE queue = ?1 AND state = 3), \
                    (SELECT min(sort) FROM job WHERE queue = ?1 AND state = 2), \
-                   (SELECT min(expires_at) FROM job WHERE queue = ?1 AND state IN (0, 1, 3) AND expires_at IS NOT NULL)";
+                   (SELECT min(expires_at) FROM job WHERE queue = ?1 AND state IN (0, 1, 3, 7) AND expires_at IS NOT NULL)";
         let row = sqlx::query(sql).bind(self.line.key).fetch_one(&mut *self.conn).await?;
         let (scheduled, retryable): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
         Ok(Horizon {
-            due: scheduled.into_iter().chain(retryable).min(),
+            scheduled,
+            retryable: retryable.map(|due| due.max(self.line.flow.retry_opens)),
             lease: row.try_get(2)?,
             expiry: row.try_get(3)?,
         })
@@ -111,11 +118,17 @@ impl Desk<'_> {
     /// As `next_in` of a claim and a sweep.
     pub(super) fn next_in(&self, horizon: Horizon) -> Option<Duration> {
         let pause = self.line.paused(self.now);
-        if pause.is_none() && self.line.count(State::Available) > 0 {
+        let available = self.line.count(State::Available) > 0;
+        let held_until = self.line.flow.held_until;
+        if pause.is_none() && available && held_until <= self.now_ms() {
             return Some(Duration::ZERO);
         }
-        let resumes = pause.and_then(|pause| pause.until).map(|until| until.as_millis() as i64);
-        let next = horizon.due.into_iter().chain(horizon.lease).chain(resumes).min()?;
+        let resumes = match pause {
+            Some(pause) => pause.until.map(|until| until.as_millis() as i64),
+            None => Some(held_until).filter(|until| available && *until != NEVER),
+        };
+        let dues = horizon.scheduled.into_iter().chain(horizon.retryable);
+        let next = dues.chain(horizon.lease).chain(resumes).min()?;
         Some(Timestamp::from_millis(next as u64).since(self.now))
     }
 
@@ -127,10 +140,19 @@ impl Desk<'_> {
             row_columns!(),
             " FROM job WHERE seq IN (SELECT seq FROM (SELECT * FROM (SELECT seq, sort, id FROM job WHERE queue = ?1 \
              AND state = 0 AND sort <= ?2 ORDER BY sort, id LIMIT ?3 + 0) UNION ALL SELECT * FROM (SELECT seq, sort, id \
-             FROM job WHERE queue = ?1 AND state = 3 AND sort <= ?2 ORDER BY sort, id LIMIT ?3 + 0)) \
+             FROM job WHERE queue = ?1 AND state = 3 AND sort <= ?2 ORDER BY sort, id LIMIT ?4 + 0)) \
              ORDER BY sort, id LIMIT ?3 + 0) ORDER BY job.sort, job.id"
         );
-        let rows = self.slice(sql).await?;
+        let mut damper = self.retries().await?;
+        let query = sqlx::query(sql).bind(self.line.key).bind(self.now_ms()).bind(SLICE as i64).bind(damper.tokens());
+        let rows: Vec<_> = query.fetch_all(&mut *self.conn).await?.iter().map(Row::read).collect::<Result<_, _>>()?;
+        let retried = rows.iter().filter(|row| row.state == State::Retryable).count();
+        if retried > 0 {
+            damper.spend(retried as i64);
+            let opens = if damper.tokens() > 0 { 0 } else { damper.opens() };
+            let flow = self.line.flow_mut();
+            (flow.retry_full, flow.retry_opens) = (damper.full_at(), opens);
+        }
         let mut batch = Batch::default();
         for mut row in rows {
             self.move_to(&mut row, Change::Promote, self.now)?;
@@ -139,6 +161,13 @@ impl Desk<'_> {
         }
         self.save(&batch).await?;
         Ok(batch.rows.len())
+    }
+
+    /// The bucket that damps the return of retries.
+    async fn retries(&mut self) -> Result<Bucket, Fault> {
+        let rules = self.rules(&["queue".to_owned()].into()).await?;
+        let own = rules.get("queue").and_then(|rule| rule.limits.retry_rate);
+        Ok(Bucket::new(&own.unwrap_or(RETRY_RATE), self.line.flow.retry_full, self.now_ms()))
     }
 
     /// Jobs of lost workers go back to their places, or come to their end.
@@ -154,6 +183,8 @@ impl Desk<'_> {
         for mut row in rows {
             let worker = row.worker();
             row.lost += 1;
+            // The token is nobody's any more: a late end of this attempt must not pass for a repeated one.
+            row.token = -row.token;
             let change = if row.cancel_requested {
                 Change::Cancel
             } else if row.lost >= MAX_LOST {
@@ -175,7 +206,7 @@ impl Desk<'_> {
         let sql = concat!(
             "SELECT ",
             row_columns!(),
-            " FROM job WHERE queue = ?1 AND state IN (0, 1, 3) AND expires_at IS NOT NULL AND expires_at <= ?2 \
+            " FROM job WHERE queue = ?1 AND state IN (0, 1, 3, 7) AND expires_at IS NOT NULL AND expires_at <= ?2 \
              ORDER BY expires_at, id LIMIT ?3 + 0"
         );
         let rows = self.slice(sql).await?;

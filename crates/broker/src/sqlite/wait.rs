@@ -160,9 +160,9 @@ impl Wait<'_> {
 
     /// A queue with something to claim, or how long until time brings something, if anything is known to come.
     async fn look(&self, names: &str) -> Result<Result<QueueName, Option<Duration>>, Fault> {
-        let sql = "SELECT wanted.key, queue.available, \
+        let sql = "SELECT wanted.key, iif(available > 0, held_until, NULL), \
                    (SELECT min(sort) FROM job WHERE job.queue = queue.key AND state = 0), \
-                   (SELECT min(sort) FROM job WHERE job.queue = queue.key AND state = 3), \
+                   (SELECT max(retry_opens, min(sort)) FROM job WHERE job.queue = queue.key AND state = 3), \
                    (SELECT min(sort) FROM job WHERE job.queue = queue.key AND state = 2), \
                    queue.paused_since, queue.paused_until \
                    FROM json_each(?1) AS wanted CROSS JOIN queue ON queue.name = wanted.value ORDER BY wanted.key";
@@ -174,12 +174,10 @@ impl Wait<'_> {
                 row.try_get::<Option<i64>, _>(5)?.is_some() && until.is_none_or(|until| until > now.as_millis() as i64);
             let mut come: Vec<i64> =
                 (2..5).filter_map(|column| row.try_get(column).transpose()).collect::<Result<_, _>>()?;
-            if is_paused {
-                come.extend(until);
-            }
+            // What is available but held back comes in its time, too.
+            come.extend(if is_paused { until } else { row.try_get(1)? });
             let soonest = come.into_iter().min();
-            let is_over = soonest.is_some_and(|at| at <= now.as_millis() as i64);
-            if is_over || (!is_paused && row.try_get::<i64, _>(1)? > 0) {
+            if soonest.is_some_and(|at| at <= now.as_millis() as i64) {
                 let index: i64 = row.try_get(0)?;
                 return Ok(Ok(self.queues[index as usize].clone()));
             }

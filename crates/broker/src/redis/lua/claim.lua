@@ -20,8 +20,7 @@ local blocked, more = rule('q').paused, false
 local queue = ruled('q') and gate('q')
 local most = queue and math.min(max - granted, room(queue)) or max - granted
 if not blocked and most > 0 then
-  if granted == 0 and is_usual(queue) then
-    give_fresh(most)
+  if granted == 0 and is_usual(queue) and give_fresh(most) then
     granted, more = #first_ids, true
     if queue then pass_many(queue, granted) end
   else

@@ -1,4 +1,4 @@
--- Prelude of claim.lua: what was held back and may go on returns to its place.
+-- Prelude: what was held back and may go on returns to its place.
 
 -- A job that a kind or key held back goes to its tenant's lane.
 local function unpark(text, id, raw)
@@ -37,7 +37,9 @@ local function reopen(slice)
   for _, subject in ipairs(call('ZRANGEBYSCORE', PARKED, '-inf', now, 'LIMIT', 0, 20)) do
     local g, back = gate(subject), nil
     if cut(subject, 1, 2) == 't:' then
-      if room(g) > 0 then joins[subject] = true else back = again(g, 0) end
+      if call('ZLEXCOUNT', WAITING, bounds(subject)) > 0 then
+        if room(g) > 0 then joins[subject] = true else back = again(g, 0) end
+      end
     else
       local moved, asked = unpark_some(subject, g, slice)
       slice = slice - moved

@@ -8,6 +8,7 @@ local promoted = promote(slice)
 local lost = reap(slice, tonumber(ARGV[4]))
 local expired = expire(slice)
 local pruned, more = prune({ tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]) }, slice)
+reopen(slice)
 done()
 local some = claimable()
 if promoted + lost > 0 and some then wake() end

@@ -1,0 +1,222 @@
+//! The rounds of a claim: tenants take turns, each with its oldest jobs that no gate holds back. Decisions only; the
+//! tables are read and written by [`super::turns`].
+
+use std::collections::{BTreeSet, VecDeque};
+
+use lovage_core::{JobId, Priority, Timestamp};
+use serde::Deserialize;
+
+use super::gate::Gates;
+use super::lanes::own_gate;
+
+/// A waiting job as the query answers it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Candidate {
+    pub seq: i64,
+    pub sort: i64,
+    pub id: JobId,
+    pub attempt: u32,
+    pub failed: u32,
+    pub lost: u32,
+    pub enqueued_at: Timestamp,
+    pub priority: Priority,
+    pub kind: Option<String>,
+    pub key: Option<String>,
+    /// Whether it holds the slot of its key, as a number.
+    pub slot: i64,
+}
+
+/// A sorted line of jobs: the plain one, a tenant's, or one of those that were held back.
+#[derive(Debug)]
+pub(super) struct Stream {
+    /// 0 for the plain line.
+    pub lane: i64,
+    /// Empty for the first two.
+    pub gate: String,
+    pub jobs: VecDeque<Candidate>,
+    /// The order of the last job that was read.
+    pub after: i64,
+    /// Whether all was read.
+    pub is_read: bool,
+    /// When it opens again, once its gate has closed.
+    pub closed: Option<i64>,
+}
+
+impl Stream {
+    pub(super) fn new(lane: i64, gate: String) -> Self {
+        Self { lane, gate, jobs: VecDeque::new(), after: i64::MIN, is_read: false, closed: None }
+    }
+
+    fn wants_more(&self) -> bool {
+        self.closed.is_none() && !self.is_read && self.jobs.is_empty()
+    }
+
+    /// The subject of its gate, and whether its jobs hold that subject's slot.
+    pub(super) fn subject(&self) -> (String, bool) {
+        match self.gate.strip_prefix("own:") {
+            Some(key) => (format!("key:{key}"), true),
+            None => (self.gate.clone(), false),
+        }
+    }
+}
+
+/// A tenant in this claim.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub tenant: String,
+    pub home: i64,
+    /// How much it has had, by its weight.
+    pub at: f64,
+    pub weight: u32,
+    pub streams: Vec<Stream>,
+    pub taken: u32,
+    /// When it may have something again, once it had nothing more.
+    pub done: Option<i64>,
+    /// More lanes than were read.
+    pub has_more_lanes: bool,
+}
+
+impl Turn {
+    fn subject(&self) -> Option<String> {
+        (!self.tenant.is_empty()).then(|| format!("tenant:{}", self.tenant))
+    }
+}
+
+/// A job that is given out.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub job: Candidate,
+    pub turn: usize,
+    pub lane: i64,
+    /// Half-open gates that it went through.
+    pub probes: Vec<String>,
+}
+
+/// A job that a gate holds back.
+#[derive(Debug)]
+pub(super) struct Parked {
+    pub seq: i64,
+    pub sort: i64,
+    pub turn: usize,
+    pub from: i64,
+    pub gate: String,
+}
+
+/// What a tenant has to offer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// The job at the head of this stream.
+    Job(usize),
+    /// Read more first.
+    Unread,
+    Nothing,
+}
+
+/// One claim's rounds.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    pub gates: Gates,
+    pub turns: Vec<Turn>,
+    pub taken: Vec<Taken>,
+    pub parked: Vec<Parked>,
+    /// The turn of the tenant served last, before it was.
+    pub last: f64,
+}
+
+impl Share {
+    /// What `turn` has to offer now. Steps over jobs that are held back.
+    pub(super) fn offer(&mut self, turn: usize) -> Offer {
+        let Self { gates, turns, parked, .. } = self;
+        let Some(Turn { streams, done, has_more_lanes, .. }) = turns.get_mut(turn) else { return Offer::Nothing };
+        if done.is_some() {
+            return Offer::Nothing;
+        }
+        loop {
+            for stream in streams.iter_mut().filter(|stream| !stream.gate.is_empty() && stream.closed.is_none()) {
+                let (subject, holds) = stream.subject();
+                if gates.room(&subject, holds) == 0 {
+                    stream.closed = Some(gates.again(&subject));
+                }
+            }
+            if streams.iter().any(Stream::wants_more) {
+                return Offer::Unread;
+            }
+            let heads = streams.iter().enumerate().filter(|(_, stream)| stream.closed.is_none());
+            let heads = heads.filter_map(|(index, stream)| Some((stream.jobs.front()?.sort, index)));
+            let Some((_, index)) = heads.min() else {
+                // With lanes left unread nothing is known of what is in them.
+                *done = Some(if *has_more_lanes { 0 } else { super::gate::NEVER });
+                return Offer::Nothing;
+            };
+            let stream = &mut streams[index];
+            let Some(gate) = stream.jobs.front().and_then(|job| held_at(job, gates)) else { return Offer::Job(index) };
+            if let Some(job) = stream.jobs.pop_front() {
+                parked.push(Parked { seq: job.seq, sort: job.sort, turn, from: stream.lane, gate });
+            }
+        }
+    }
+
+    /// Gives out the job at the head of a stream.
+    pub(super) fn give(&mut self, turn: usize, stream: usize) {
+        let Some(whose) = self.turns.get_mut(turn) else { return };
+        let stream = &mut whose.streams[stream];
+        let Some(job) = stream.jobs.pop_front() else { return };
+        let lane = stream.lane;
+        self.last = whose.at + f64::from(whose.taken) / f64::from(whose.weight);
+        whose.taken += 1;
+        let tenant = whose.subject();
+        let mut probes = Vec::new();
+        for subject in subjects_of(&job).chain(tenant.clone()).chain(["queue".to_owned()]) {
+            if let Some(gate) = self.gates.get_mut(&subject) {
+                gate.pass();
+                if gate.probes {
+                    probes.push(subject);
+                }
+            }
+        }
+        if let Some(tenant) = tenant
+            && self.gates.room(&tenant, false) == 0
+        {
+            whose.done = Some(self.gates.again(&tenant));
+        }
+        self.taken.push(Taken { job, turn, lane, probes });
+    }
+
+    /// A tenant that may not have anything is done before it begins.
+    pub(super) fn close_tenants(&mut self) {
+        for turn in &mut self.turns {
+            if let Some(subject) = turn.subject()
+                && let Some(gate) = self.gates.get(&subject)
+            {
+                turn.weight = gate.rule.limits.weight.unwrap_or(1);
+                if gate.room(false) == 0 {
+                    turn.done = Some(gate.again());
+                }
+            }
+        }
+    }
+
+    /// The subjects of all jobs that were read.
+    pub(super) fn subjects(&self) -> BTreeSet<String> {
+        let streams = self.turns.iter().flat_map(|turn| &turn.streams);
+        streams.flat_map(|stream| &stream.jobs).flat_map(subjects_of).collect()
+    }
+
+    /// The streams that have to be read on.
+    pub(super) fn unread(&mut self) -> Vec<&mut Stream> {
+        let turns = self.turns.iter_mut().filter(|turn| turn.done.is_none());
+        turns.flat_map(|turn| &mut turn.streams).filter(|stream| stream.wants_more()).collect()
+    }
+}
+
+fn subjects_of(job: &Candidate) -> impl Iterator<Item = String> {
+    let kind = job.kind.as_ref().map(|kind| format!("kind:{kind}"));
+    kind.into_iter().chain(job.key.as_ref().map(|key| format!("key:{key}")))
+}
+
+/// The gate that holds a job back.
+fn held_at(job: &Candidate, gates: &Gates) -> Option<String> {
+    let holds = job.slot != 0;
+    let closed = subjects_of(job).find(|subject| gates.room(subject, holds) == 0)?;
+    Some(if holds { own_gate(&closed) } else { closed })
+}
