@@ -173,6 +173,9 @@ impl FlowLine {
             }
             _ => {}
         }
+        if let Some(rate) = &self.limits.rate {
+            say(Urgency::Limit, Urgency::PartLimit, period(rate));
+        }
         match (self.waiting, self.limits.depth) {
             (Some(waiting), Some(most)) if waiting >= most => {
                 say(Urgency::Full, Urgency::PartFull, format!("full: {waiting} of {most} waiting"));
@@ -181,9 +184,6 @@ impl FlowLine {
                 say(Urgency::Limit, Urgency::PartLimit, format!("{waiting} of {most} waiting"));
             }
             _ => {}
-        }
-        if let Some(rate) = &self.limits.rate {
-            say(Urgency::Limit, Urgency::PartLimit, period(rate));
         }
         remarks
     }

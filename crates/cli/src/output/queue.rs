@@ -112,9 +112,9 @@ fn shorten(remarks: &[Remark], room: usize) -> String {
     let left = room.saturating_sub(count(&rest));
     // What stands in brackets is the first that can be missed.
     if count(&text) > left
-        && let Some((start, _)) = text.rsplit_once(" (")
+        && let Some(start) = text.rfind(" (")
     {
-        text = start.to_owned();
+        text.truncate(start);
     }
     if count(&text) > left {
         text = text.chars().take(left.saturating_sub(1)).chain(['…']).collect();
