@@ -139,8 +139,9 @@ mod tests {
         assert_eq!(shorten(&breaker, 41), "breaker open until 12:00:30Z");
         assert_eq!(shorten(&all, 80), "paused by ann: upgrade, 3 of 10 running, 100/s");
         assert_eq!(shorten(&all, 48), "paused by ann: upgrade, 3 of 10 running, 100/s");
-        assert_eq!(shorten(&all, 32), "paused by ann: upgrad…, +2 more");
-        for room in 32..80 {
+        assert_eq!(shorten(&all, 32), "paused by ann: upgrade, +2 more");
+        assert_eq!(shorten(&all, 30), "paused by ann: upgra…, +2 more");
+        for room in 30..80 {
             assert!(shorten(&all, room).chars().count() <= room, "{room}");
         }
     }

@@ -1,9 +1,9 @@
 //! The queue's own backup: out, away, in again, and nothing is different; a file that is not whole is refused.
 
-use lovage_testkit::RedisServer;
+use lovage_testkit::{RedisServer, eventually};
 use serde_json::{Value, json};
 
-use crate::place::{Place, Store};
+use crate::place::{PATIENCE, Place, Store};
 
 /// A queue with a job of each sort that a backup holds.
 fn fill(store: &Store) {
@@ -186,4 +186,41 @@ fn thousands_of_jobs_go_out_and_in_page_by_page() {
         list.as_array().expect("an array").iter().map(|job| job["id"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(order("mail"), order("new"), "the line is in its order");
+}
+
+#[tokio::test]
+async fn running_jobs_are_left_out_unless_they_are_asked_for() {
+    let place = Place::new();
+    let variables = [("LOVAGE_DEBUG_KINDS", "true")];
+    let worker = place.start(&variables, &["worker", "--queues", "mail"]);
+    let id = place.enqueue(&["debug.sleep", "--queue", "mail", "--args", r#"{"ms": 600000}"#]);
+    eventually("the job runs", PATIENCE, async || (place.state(&id) == "running").then_some(())).await;
+    let ran = place.run(&["queue", "export", "mail", "--file", "without.ndjson"]).ok();
+    assert!(ran.out.starts_with("0 jobs of queue mail are in") && ran.err.contains("1 running jobs were left out"));
+    let with = place.json(&["queue", "export", "mail", "--running", "--file", "with.ndjson"]);
+    assert_eq!((&with["exported"], &with["running"]), (&json!(1), &json!(0)));
+    place.json(&["queue", "import", "new", "--file", "with.ndjson"]);
+    assert_eq!(place.json(&["job", "get", &id, "--queue", "new"])["state"], "available");
+    place.json(&["job", "cancel", &id, "--queue", "mail"]);
+    place.run(&["job", "wait", &id, "--queue", "mail"]).failed(1, &["cancelled"]);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_is_left_out_and_told() {
+    let place = Place::new();
+    for id in ["good", "damaged"] {
+        place.enqueue(&["debug.noop", "--queue", "mail", "--id", id]);
+    }
+    let path = place.path().join("lovage-data/lovage.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("the broker's file");
+    let sql = "UPDATE spec SET text = 'nonsense' WHERE seq = (SELECT seq FROM job WHERE id = 'damaged')";
+    sqlx::query(sql).execute(&pool).await.expect("an update");
+    pool.close().await;
+    let ran = place.run(&["--json", "queue", "export", "mail", "--file", "mail.ndjson"]);
+    let ran = ran.failed(1, &["error: job damaged is left out: its stored form cannot be read"]);
+    assert_eq!((&ran.value()["exported"], &ran.value()["unreadable"]), (&json!(1), &json!(1)));
+    place.json(&["queue", "import", "new", "--file", "mail.ndjson"]);
+    assert_eq!(place.json(&["queue", "list", "new"])[0]["counts"]["available"], json!(1));
 }
