@@ -140,14 +140,22 @@ async fn renew_batch(
     broker: &Arc<dyn Broker>,
     attempts: &[Arc<Attempt>],
 ) -> Result<usize, BrokerError> {
-    let Some(queue) = attempts.first().map(|attempt| &attempt.queue) else { return Ok(0) };
+    let Some(queue) = attempts.first().map(|attempt| attempt.queue.clone()) else { return Ok(0) };
     let leases: Vec<HeldLease> = attempts.iter().map(|attempt| attempt.lease.clone()).collect();
     let asked = Instant::now();
-    let call = broker.renew(queue, &leases, engine.config.lease);
-    // A call that hangs longer than the time between two is as good as none.
-    let statuses = tokio::time::timeout(engine.config.renew_every, call)
-        .await
-        .map_err(|_| BrokerError::Unavailable("no answer to a renewal in time".to_owned()))??;
+    let (broker, lease) = (Arc::clone(broker), engine.config.lease);
+    // A call that hangs longer than the time between two is as good as none. It goes on by itself all the same: only a
+    // call that comes to its own end shows the broker's connection that nobody is at the other end of it.
+    let call = tokio::spawn(async move { broker.renew(&queue, &leases, lease).await });
+    let statuses = match tokio::time::timeout(engine.config.renew_every, call).await {
+        Ok(Ok(answer)) => answer?,
+        Ok(Err(ended)) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Nobody else ends it, and with the runtime this ends, too.
+            Err(_) => return std::future::pending().await,
+        },
+        Err(_) => return Err(BrokerError::Unavailable("no answer to a renewal in time".to_owned())),
+    };
     for (attempt, status) in attempts.iter().zip(statuses) {
         match status {
             LeaseStatus::Held => attempt.set_renewed(asked),

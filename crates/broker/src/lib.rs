@@ -19,6 +19,6 @@ pub use api::{
     Reader, Refused, Report, Retention, Swept, Wake, WorkerSide,
 };
 pub use error::BrokerError;
-pub use redis::{RedisBroker, RedisConfig};
+pub use redis::{RedisBroker, RedisConfig, RedisTls};
 pub use sqlite::{SqliteBroker, SqliteConfig};
 pub use system::{OsEntropy, SystemClock};

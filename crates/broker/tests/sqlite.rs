@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_broker::{
-    BrokerError, BulkAction, Control, EnqueueOutcome, Finish, HeldLease, Operator as _, Producer as _, Reader as _,
-    SqliteBroker, SqliteConfig, Wake, WorkerSide as _,
+    BrokerError, BulkAction, Control, EnqueueOutcome, Finish, HeldLease, NewPause, Operator as _, Producer as _,
+    Reader as _, SqliteBroker, SqliteConfig, Wake, WorkerSide as _,
 };
 use lovage_core::{
-    AttemptError, ErrorClass, Hold, JobId, ManualClock, NewJob, QueueName, State, Timestamp, Transition, Unique,
-    WorkerId, WorkerState, WorkerView,
+    AttemptError, ErrorClass, Hold, JobId, Limits, ManualClock, NewJob, QueueName, Rate, State, Timestamp, Transition,
+    Unique, WorkerId, WorkerState, WorkerView,
 };
 use lovage_testkit::{Process, Signal, eventually};
 use sqlx::Connection as _;
@@ -52,6 +52,11 @@ async fn add(broker: &SqliteBroker, job: NewJob) -> JobId {
 async fn raw(folder: &Path) -> sqlx::SqliteConnection {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.join(FILE)).create_if_missing(true);
     sqlx::SqliteConnection::connect_with(&options).await.unwrap()
+}
+
+async fn slots(broker: &SqliteBroker, subject: &str, count: u32) {
+    let limits = Limits { concurrency: Some(count), ..Limits::default() };
+    broker.limit(&queue(), &subject.parse().unwrap(), &limits).await.unwrap();
 }
 
 fn complete(lease: HeldLease) -> Finish {
@@ -305,6 +310,47 @@ async fn row_26_a_newer_file_is_refused() {
     assert!(text.contains("version 99") && text.contains("newer release"), "{text}");
 }
 
+/// Row 26: a file of the release before is taken over with all that is in it.
+#[tokio::test]
+async fn row_26_a_file_of_version_1_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut conn = raw(folder.path()).await;
+    sqlx::raw_sql(include_str!("golden/sqlite-v1.sql")).execute(&mut conn).await.unwrap();
+    // 0 is available without a tenant, 1 and 2 are a tenant's, 3 is scheduled, 4 cannot be read, 5 is done.
+    sqlx::raw_sql(
+        r#"INSERT INTO queue (key, name, place, scheduled, available, completed) VALUES (1, 'exports', 100, 1, 4, 1);
+           INSERT INTO job (seq, queue, id, state, sort, place, priority, enqueued_at, since)
+           VALUES (1, 1, 'job-0', 1, 11, 11, 0, 0, 0), (2, 1, 'job-1', 1, 12, 12, 0, 0, 0),
+                  (3, 1, 'job-2', 1, 13, 13, 0, 0, 0), (4, 1, 'job-3', 0, 1, 14, 0, 0, 0),
+                  (5, 1, 'job-4', 1, 15, 15, 0, 0, 0), (6, 1, 'job-5', 4, 16, 16, 0, 0, 0);
+           INSERT INTO spec (seq, text) VALUES
+           (1, '{"v":1,"kind":"debug.noop","args":{}}'),
+           (2, '{"v":1,"kind":"debug.noop","args":{},"tenant":"acme"}'),
+           (3, '{"v":1,"kind":"debug.noop","args":{},"tenant":"acme"}'),
+           (4, '{"v":1,"kind":"debug.noop","args":{},"tenant":"acme"}'),
+           (5, 'garbage'), (6, '{"v":1,"kind":"debug.noop","args":{},"tenant":"acme"}');"#,
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    conn.close().await.unwrap();
+    let broker = open(folder.path()).await;
+    slots(&broker, "tenant:acme", 1).await;
+    let flow = broker.flow(&queue(), None, 10).await.unwrap();
+    assert_eq!((flow[0].used, flow[0].waiting), (Some(0), Some(3)));
+    let claim = broker.claim(&queue(), &worker(), 10, LEASE).await.unwrap().jobs;
+    let ids: BTreeSet<_> = claim.iter().map(|job| job.id.as_str()).collect();
+    assert_eq!(ids, BTreeSet::from(["job-0", "job-1", "job-4"]), "the tenant has one slot");
+    slots(&broker, "tenant:acme", 5).await;
+    assert_eq!(broker.claim(&queue(), &worker(), 10, LEASE).await.unwrap().jobs.len(), 2, "the scheduled one is due");
+    let counts = broker.queue(&queue()).await.unwrap().counts;
+    assert_eq!((counts.available, counts.running, counts.completed), (0, 5, 1));
+    drop(broker);
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut raw(folder.path()).await).await.unwrap();
+    assert_eq!(version, 2);
+}
+
 #[tokio::test]
 async fn another_programs_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -371,6 +417,68 @@ async fn row_22_a_lock_that_outlives_its_job_is_swept() {
     broker.sweep(&queue()).await.unwrap();
     let left: i64 = locks().await;
     assert_eq!(left, 0);
+}
+
+/// Row 21: a claim looks at a bounded number of jobs that are held back, and no claim looks at them again.
+#[tokio::test]
+async fn row_21_what_is_held_back_is_put_aside_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = open(folder.path()).await;
+    slots(&broker, "key:smtp", 0).await;
+    for chunk in 0..3 {
+        let jobs = (0..3_000).map(|n| NewJob { key: Some("smtp".parse().unwrap()), ..job(3_000 * chunk + n) });
+        broker.enqueue(jobs.collect()).await.unwrap();
+    }
+    let mut conn = raw(folder.path()).await;
+    let mut aside = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM job WHERE state = 7").fetch_one(&mut conn).await.unwrap()
+    };
+    let mut before = 0;
+    while before < 9_000 {
+        let claim = broker.claim(&queue(), &worker(), 10, LEASE).await.unwrap();
+        let now = aside().await;
+        assert!(claim.jobs.is_empty() && now > before && now - before <= 4_000, "{before} to {now}");
+        before = now;
+    }
+    let claim = broker.claim(&queue(), &worker(), 10, LEASE).await.unwrap();
+    assert!(claim.jobs.is_empty() && claim.next_in.is_none(), "nothing but an edit lets them go on");
+    let free = add(&broker, job(0)).await;
+    assert_eq!(drain(&broker, 10).await, [free]);
+    slots(&broker, "key:smtp", 1_000).await;
+    assert_eq!(drain(&broker, 1_000).await.len(), 9_000);
+}
+
+/// Row 19: lanes of tenants and keys that are gone, full buckets and pauses that are over leave nothing behind.
+#[tokio::test]
+async fn row_19_flow_control_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_772_323_200_000)));
+    let config = SqliteConfig { clock: clock.clone(), ..SqliteConfig::new(folder.path().join(FILE)) };
+    let broker = SqliteBroker::open(config).await.unwrap();
+    for star in ["tenant:*", "key:*"] {
+        let rate = Some(Rate { count: 1, per_ms: 1_000, burst: None });
+        broker.limit(&queue(), &star.parse().unwrap(), &Limits { rate, ..Limits::default() }).await.unwrap();
+    }
+    let until = Some(Timestamp::from_millis(1_772_323_200_500));
+    let pause = NewPause { by: "ada".into(), why: "a reason".into(), until };
+    broker.pause(&queue(), &"kind:other".parse().unwrap(), &pause).await.unwrap();
+    let jobs = (0..400).map(|n| NewJob {
+        tenant: Some(format!("t{}", n / 2).parse().unwrap()),
+        key: Some(format!("k{}", n / 2).parse().unwrap()),
+        ..job(n)
+    });
+    broker.enqueue(jobs.collect()).await.unwrap();
+    assert_eq!(drain(&broker, 100).await.len(), 200, "one of each tenant");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(drain(&broker, 100).await.len(), 200);
+    let mut conn = raw(folder.path()).await;
+    let mut rows = async |table: &'static str| -> i64 { sqlx::query_scalar(table).fetch_one(&mut conn).await.unwrap() };
+    assert_eq!(rows("SELECT count(*) FROM bucket").await, 400);
+    clock.advance(Duration::from_secs(1));
+    broker.sweep(&queue()).await.unwrap();
+    assert_eq!(rows("SELECT count(*) FROM bucket").await, 0);
+    assert_eq!(rows("SELECT count(*) FROM flow").await, 2, "the two limits");
+    assert_eq!(rows("SELECT count(*) FROM lane WHERE tenant <> ''").await, 0);
 }
 
 /// Row 09: a clock that is set back reorders nothing and makes nobody wait for the lost time.

@@ -29,25 +29,43 @@ pub enum Point {
     AfterClaim,
     /// A lease is about to be renewed: by the keeper, or right before an artifact is published.
     BeforeRenew,
+    /// Leases are renewed, nobody knows it yet.
+    AfterRenew,
     /// The handler runs and reports how far it is.
     BeforeReport,
+    /// The report is written, nobody knows it yet.
+    AfterReport,
     /// The handler has ended, its outcome is not written.
     BeforeFinish,
     /// The outcome is written, the worker does not know it yet.
     AfterFinish,
+    /// What is due or lost is about to be moved.
+    BeforeSweep,
+    /// It is moved.
+    AfterSweep,
+    /// The worker is about to show a sign of life.
+    BeforeHeartbeat,
+    /// The worker is about to take itself off the list, at its end.
+    BeforeUnregister,
 }
 
 impl Point {
     /// All points.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::BeforeEnqueue,
         Self::AfterEnqueue,
         Self::BeforeClaim,
         Self::AfterClaim,
         Self::BeforeRenew,
+        Self::AfterRenew,
         Self::BeforeReport,
+        Self::AfterReport,
         Self::BeforeFinish,
         Self::AfterFinish,
+        Self::BeforeSweep,
+        Self::AfterSweep,
+        Self::BeforeHeartbeat,
+        Self::BeforeUnregister,
     ];
 }
 
@@ -64,6 +82,14 @@ pub enum Fault {
 
 /// Decides what happens at a point.
 pub type Plan = Arc<dyn Fn(Point) -> Fault + Send + Sync>;
+
+/// Dies as by `kill -9`.
+pub async fn kill_this_process() -> ! {
+    let pid = std::process::id().to_string();
+    let _ = std::process::Command::new("kill").args(["-KILL", &pid]).status();
+    // The signal is on its way; nothing after this line may run.
+    std::future::pending().await
+}
 
 /// Passes every call on to the broker inside, unless the plan has something else in mind.
 pub struct FaultyBroker {
@@ -87,12 +113,7 @@ impl FaultyBroker {
         match (self.plan)(point) {
             Fault::None => Ok(()),
             Fault::Unavailable => Err(BrokerError::Unavailable(format!("injected fault at {point:?}"))),
-            Fault::Kill => {
-                let pid = std::process::id().to_string();
-                let _ = std::process::Command::new("kill").args(["-KILL", &pid]).status();
-                // The signal is on its way; nothing after this line may run.
-                std::future::pending().await
-            }
+            Fault::Kill => kill_this_process().await,
         }
     }
 }
@@ -120,7 +141,9 @@ impl WorkerSide for FaultyBroker {
 
     async fn renew(&self, queue: &QueueName, leases: &[HeldLease], lease: Duration) -> Result<Vec<LeaseStatus>> {
         self.strike(Point::BeforeRenew).await?;
-        self.inner.renew(queue, leases, lease).await
+        let statuses = self.inner.renew(queue, leases, lease).await?;
+        self.strike(Point::AfterRenew).await?;
+        Ok(statuses)
     }
 
     async fn finish(&self, queue: &QueueName, worker: &WorkerId, items: Vec<Finish>) -> Result<Vec<LeaseStatus>> {
@@ -132,7 +155,9 @@ impl WorkerSide for FaultyBroker {
 
     async fn report(&self, queue: &QueueName, report: Report) -> Result<LeaseStatus> {
         self.strike(Point::BeforeReport).await?;
-        self.inner.report(queue, report).await
+        let status = self.inner.report(queue, report).await?;
+        self.strike(Point::AfterReport).await?;
+        Ok(status)
     }
 
     async fn wait(&self, queues: &[QueueName], worker: &WorkerId, timeout: Duration) -> Result<Wake> {
@@ -140,14 +165,19 @@ impl WorkerSide for FaultyBroker {
     }
 
     async fn sweep(&self, queue: &QueueName) -> Result<Swept> {
-        self.inner.sweep(queue).await
+        self.strike(Point::BeforeSweep).await?;
+        let swept = self.inner.sweep(queue).await?;
+        self.strike(Point::AfterSweep).await?;
+        Ok(swept)
     }
 
     async fn heartbeat(&self, view: &WorkerView) -> Result<()> {
+        self.strike(Point::BeforeHeartbeat).await?;
         self.inner.heartbeat(view).await
     }
 
     async fn unregister(&self, worker: &WorkerId) -> Result<()> {
+        self.strike(Point::BeforeUnregister).await?;
         self.inner.unregister(worker).await
     }
 }

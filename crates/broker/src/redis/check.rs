@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::Result;
 use super::link::Link;
+use super::node::Node;
 use super::reply::{count, list, text};
 use super::script;
 use crate::error::BrokerError;
@@ -14,12 +15,15 @@ use crate::error::BrokerError;
 /// The oldest Redis that has every command that the scripts use.
 const OLDEST: (u32, u32) = (7, 0);
 
+/// Name, finding, and whether it is fine.
+type Finding = (String, String, bool);
+
 /// What `INFO` says.
 struct Facts(HashMap<String, String>);
 
 impl Facts {
-    async fn ask(link: &Link) -> Result<Self> {
-        let text = text(link.send(&redis::cmd("INFO")).await?)?;
+    async fn ask(node: &Node) -> Result<Self> {
+        let text = text(node.tell(&redis::cmd("INFO")).await?)?;
         Ok(Self(text.lines().filter_map(|line| line.split_once(':')).map(owned).collect()))
     }
 
@@ -46,9 +50,22 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.trim().to_owned())
 }
 
-/// Refuses a server that would lose jobs.
+/// Refuses servers that would lose jobs.
 pub(super) async fn check(link: &Link) -> Result<()> {
-    let facts = match Facts::ask(link).await {
+    let (nodes, bare) = link.nodes().await?;
+    if bare > 0 {
+        let problem = format!("the cluster at {} has no server for {bare} of its slots", link.address());
+        return Err(BrokerError::Unavailable(problem));
+    }
+    for node in nodes {
+        check_server(&node, link.is_cluster()).await?;
+    }
+    Ok(())
+}
+
+async fn check_server(node: &Node, in_cluster: bool) -> Result<()> {
+    let address = node.address();
+    let facts = match Facts::ask(node).await {
         Ok(facts) => facts,
         // Some managed services and access rules forbid INFO; the scripts themselves will show whether it works.
         Err(BrokerError::Misconfigured(reason)) if reason.contains("NOPERM") || reason.contains("no permission") => {
@@ -57,16 +74,20 @@ pub(super) async fn check(link: &Link) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
+    if facts.get("cluster_enabled") == "1" && !in_cluster {
+        let help = "begin the address with redis+cluster:// or rediss+cluster://";
+        return Err(BrokerError::Misconfigured(format!("redis at {address} is part of a cluster; {help}")));
+    }
     let version = facts.version();
     if version != (0, 0) && version < OLDEST {
         let problem = format!("version {} is too old; use Redis 7.0 or newer, or Valkey", facts.get("redis_version"));
-        return Err(BrokerError::Misconfigured(format!("redis at {}: {problem}", link.address)));
+        return Err(BrokerError::Misconfigured(format!("redis at {address}: {problem}")));
     }
     match facts.evicting_policy() {
         Some(policy) if facts.has_memory_limit() => {
             let problem = format!("maxmemory-policy is {policy}, which removes jobs when memory is short");
             let help = "set it with CONFIG SET maxmemory-policy noeviction, and in redis.conf";
-            Err(BrokerError::Misconfigured(format!("redis at {}: {problem}; {help}", link.address)))
+            Err(BrokerError::Misconfigured(format!("redis at {address}: {problem}; {help}")))
         }
         Some(policy) => {
             tracing::warn!(policy, "Redis would remove jobs if it had a memory limit; set maxmemory-policy noeviction");
@@ -77,11 +98,24 @@ pub(super) async fn check(link: &Link) -> Result<()> {
 }
 
 /// Name, finding and whether it is fine, of all that is worth knowing.
-pub(super) async fn diagnose(link: &Link, machine: Timestamp) -> Result<Vec<(String, String, bool)>> {
+pub(super) async fn diagnose(link: &Link, machine: Timestamp) -> Result<Vec<Finding>> {
+    let (nodes, bare) = link.nodes().await?;
+    let mut findings = Vec::new();
+    if link.is_cluster() {
+        let slots = if bare == 0 { "all slots served".to_owned() } else { format!("{bare} slots without a server") };
+        findings.push(("redis cluster".into(), format!("{} primaries, {slots}", nodes.len()), bare == 0));
+    }
+    for node in nodes {
+        findings.extend(diagnose_server(&node, machine).await?);
+    }
+    Ok(findings)
+}
+
+async fn diagnose_server(node: &Node, machine: Timestamp) -> Result<Vec<Finding>> {
     let started = Instant::now();
-    link.send(&redis::cmd("PING")).await?;
+    node.tell(&redis::cmd("PING")).await?;
     let ping = started.elapsed();
-    let facts = Facts::ask(link).await?;
+    let facts = Facts::ask(node).await?;
     let version = facts.version();
     let policy = facts.get("maxmemory_policy");
     let limit = if facts.has_memory_limit() { facts.get("maxmemory_human") } else { "no limit" };
@@ -90,21 +124,26 @@ pub(super) async fn diagnose(link: &Link, machine: Timestamp) -> Result<Vec<(Str
         ("1", status) => (format!("append-only file, last write: {status}"), false),
         _ => ("no append-only file: a crash of the server loses jobs; set appendonly yes".to_owned(), false),
     };
+    let replicas = match facts.get("connected_slaves") {
+        "" | "0" => "none: this machine's end is the jobs' end".to_owned(),
+        number => format!("{number} connected"),
+    };
     let finding = |name: &str, text: String, fine: bool| (name.to_owned(), text, fine);
     Ok(vec![
-        finding("redis", format!("{} at {}", facts.get("redis_version"), link.address), version >= OLDEST),
+        finding("redis", format!("{} at {}", facts.get("redis_version"), node.address()), version >= OLDEST),
         finding("redis memory", format!("{} used, {limit}", facts.get("used_memory_human")), true),
         finding("redis eviction", policy.to_owned(), facts.evicting_policy().is_none()),
         finding("redis persistence", persistence.0, persistence.1),
+        finding("redis replicas", replicas, true),
         finding("redis latency", format!("{:.1} ms for a PING", ping.as_secs_f64() * 1_000.0), ping.as_millis() < 100),
-        clock(link, machine).await?,
-        scripts(link).await?,
+        clock(node, machine).await?,
+        scripts(node).await?,
     ])
 }
 
 /// How far the machine's clock is from Redis'. For people only: nothing compares the two.
-async fn clock(link: &Link, machine: Timestamp) -> Result<(String, String, bool)> {
-    let time = list(link.send(&redis::cmd("TIME")).await?)?;
+async fn clock(node: &Node, machine: Timestamp) -> Result<Finding> {
+    let time = list(node.tell(&redis::cmd("TIME")).await?)?;
     let parts = time.iter().map(count).collect::<Result<Vec<_>>>()?;
     let [seconds, micros] = parts[..] else { return Err(BrokerError::Protocol("TIME answered no time".into())) };
     let away = machine.as_millis() as i64 - (seconds * 1_000 + micros / 1_000) as i64;
@@ -112,10 +151,10 @@ async fn clock(link: &Link, machine: Timestamp) -> Result<(String, String, bool)
     Ok(("redis clock".into(), text, away.abs() < 60_000))
 }
 
-async fn scripts(link: &Link) -> Result<(String, String, bool)> {
+async fn scripts(node: &Node) -> Result<Finding> {
     let hashes = script::hashes();
     let mut cmd = redis::cmd("SCRIPT");
     cmd.arg("EXISTS").arg(&hashes);
-    let known = list(link.send(&cmd).await?)?.iter().map(count).collect::<Result<Vec<_>>>()?.into_iter().sum::<u64>();
+    let known = list(node.tell(&cmd).await?)?.iter().map(count).collect::<Result<Vec<_>>>()?.into_iter().sum::<u64>();
     Ok(("redis scripts".into(), format!("{known} of {} cached; the others are sent when needed", hashes.len()), true))
 }

@@ -1,6 +1,7 @@
 //! What a [`super::RedisBroker`] needs to know. The address may hold a password, so it is never shown.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use lovage_core::limits::MAX_PAYLOAD_BYTES;
@@ -9,11 +10,27 @@ use lovage_core::{Clock, Entropy};
 use crate::api::Retention;
 use crate::system::{OsEntropy, SystemClock};
 
+/// Files of certificates in PEM form, for an address with `rediss`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedisTls {
+    /// Whom to trust instead of the system's authorities.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate that this side shows, if the server asks for one.
+    pub cert_file: Option<PathBuf>,
+    /// Its key.
+    pub key_file: Option<PathBuf>,
+}
+
 /// Settings of a Redis broker.
 #[derive(Clone)]
 pub struct RedisConfig {
-    /// Address: `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS. Never shown.
+    /// Address: `redis://[user:password@]host[:port][/database]`, `redis+sentinel://…host,host…/name[/database]`,
+    /// `redis+cluster://…host,host…`; `rediss` instead of `redis` for TLS. Never shown.
     pub url: String,
+    /// Certificates for TLS.
+    pub tls: RedisTls,
+    /// Replicas that must have a job before its enqueue is confirmed; 0 waits for none.
+    pub wait_replicas: u32,
     /// What every key begins with.
     pub prefix: String,
     /// How long ended jobs are kept.
@@ -34,6 +51,8 @@ impl Default for RedisConfig {
     fn default() -> Self {
         Self {
             url: "redis://127.0.0.1:6379/".into(),
+            tls: RedisTls::default(),
+            wait_replicas: 0,
             prefix: "lovage:".into(),
             retention: Retention::default(),
             max_payload_bytes: MAX_PAYLOAD_BYTES,
@@ -49,6 +68,8 @@ impl fmt::Debug for RedisConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConfig")
             .field("url", &"(not shown)")
+            .field("tls", &self.tls)
+            .field("wait_replicas", &self.wait_replicas)
             .field("prefix", &self.prefix)
             .field("retention", &self.retention)
             .field("max_payload_bytes", &self.max_payload_bytes)

@@ -1,6 +1,7 @@
 //! Handing jobs in: checked and encoded here, then up to a thousand of a queue per script.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::{Hold, JobId, JobSpec, NewJob, OnConflict, QueueName, Timestamp, Unique};
@@ -9,9 +10,10 @@ use redis::{Cmd, Value};
 use super::fault::is_script_missing;
 use super::flow;
 use super::keys::QueueKeys;
-use super::reply::{list, text};
+use super::node::Lane;
+use super::reply::{count, list, text};
 use super::script::ENQUEUE;
-use super::{RedisBroker, Result};
+use super::{RedisBroker, Result, millis};
 use crate::api::{EnqueueOutcome, Producer, Refused};
 use crate::error::BrokerError;
 
@@ -19,6 +21,9 @@ use crate::error::BrokerError;
 const CHUNK_JOBS: usize = 1_000;
 /// Bytes of content to a script, so that a batch of large jobs does not hold Redis up.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long an enqueue waits for replicas.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(1);
 
 /// A job that passed the checks.
 #[derive(Debug)]
@@ -147,7 +152,7 @@ impl Producer for RedisBroker {
 impl RedisBroker {
     /// One answer per chunk. Several chunks go as one transaction: they become visible together or not at all.
     async fn send_chunks(&self, queue: &QueueName, chunks: &[&[Draft]]) -> Result<Vec<Value>> {
-        if let [chunk] = chunks {
+        if let ([chunk], 0) = (chunks, self.config.wait_replicas) {
             return Ok(vec![self.run_again(&ENQUEUE, queue, |cmd| add(cmd, chunk)).await?]);
         }
         let keys = self.keys.of(queue);
@@ -159,7 +164,9 @@ impl RedisBroker {
     }
 
     async fn send_transaction(&self, keys: &QueueKeys, chunks: &[&[Draft]]) -> Result<Vec<Value>> {
-        let mut pipeline = redis::Pipeline::with_capacity(chunks.len() + 3);
+        let replicas = self.config.wait_replicas;
+        let lane = if replicas == 0 { Lane::Rest } else { Lane::Confirmed };
+        let mut pipeline = redis::Pipeline::with_capacity(chunks.len() + 4);
         // A script that Redis lacks would fail inside the transaction, after others have run.
         pipeline.add_command(ENQUEUE.load());
         pipeline.cmd("MULTI");
@@ -169,7 +176,12 @@ impl RedisBroker {
             pipeline.add_command(cmd);
         }
         pipeline.cmd("EXEC");
-        let mut replies = self.link.send_all(&pipeline).await?;
+        if replicas > 0 {
+            // It covers all that this server has done so far, also what an earlier try left.
+            pipeline.cmd("WAIT").arg(replicas).arg(millis(CONFIRMED_WITHIN));
+        }
+        let mut replies = self.link.send_all(keys.slot(), lane, &pipeline).await?;
+        let confirmed = if replicas > 0 { replies.pop() } else { None };
         let executed = match replies.pop().unwrap_or(Value::Nil) {
             Value::ServerError(aborted) => {
                 // Nothing was done. The reason stands with the command that Redis did not take in.
@@ -183,12 +195,31 @@ impl RedisBroker {
             answers.push(match answer.extract_error() {
                 // Somebody emptied the script cache between the two.
                 Err(error) if is_script_missing(&error) => {
-                    self.link.run(&ENQUEUE, |cmd| self.fill(cmd, keys, None, |cmd| add(cmd, chunk))).await?
+                    if replicas > 0 {
+                        return Err(BrokerError::Unavailable(
+                            "the script cache was emptied meanwhile; try again".into(),
+                        ));
+                    }
+                    let fill = |cmd: &mut Cmd| self.fill(cmd, keys, None, |cmd| add(cmd, chunk));
+                    self.link.run(&ENQUEUE, keys.slot(), fill).await?
                 }
                 answer => answer.map_err(|error| self.link.error(&error))?,
             });
         }
+        self.check_confirmed(confirmed)?;
         Ok(answers)
+    }
+
+    /// Fails unless as many replicas as are wanted have what was just written.
+    fn check_confirmed(&self, answer: Option<Value>) -> Result<()> {
+        let Some(answer) = answer else { return Ok(()) };
+        let have = count(&answer.extract_error().map_err(|error| self.link.error(&error))?)?;
+        if have >= u64::from(self.config.wait_replicas) {
+            return Ok(());
+        }
+        let problem = format!("{have} of {} replicas confirmed the jobs in time", self.config.wait_replicas);
+        let help = "they may or may not outlive a fail-over; enqueue them again with the same ids";
+        Err(BrokerError::Unavailable(format!("{problem}; {help}")))
     }
 }
 

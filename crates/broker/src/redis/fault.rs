@@ -4,8 +4,9 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::error::BrokerError;
 
-/// Replies that mean "not now": out of memory, read-only replica, loading, fail-over, busy, a full disk, too few replicas.
-const NOT_NOW: [&str; 10] = [
+/// Replies that mean "not now": out of memory, read-only replica, loading, fail-over, busy, a full disk, too few replicas,
+/// a server that became a replica while somebody waited.
+const NOT_NOW: [&str; 11] = [
     "OOM",
     "READONLY",
     "LOADING",
@@ -16,6 +17,7 @@ const NOT_NOW: [&str; 10] = [
     "CLUSTERDOWN",
     "TRYAGAIN",
     "UNKILLABLE",
+    "UNBLOCKED",
 ];
 /// Replies about the right to speak.
 const NOT_ALLOWED: [&str; 4] = ["NOAUTH", "WRONGPASS", "NOPERM", "DENIED"];
@@ -25,6 +27,9 @@ pub(super) fn broker_error(address: &str, error: &RedisError) -> BrokerError {
     let text = format!("redis at {address}: {error}");
     if error.kind() == ErrorKind::AuthenticationFailed {
         return BrokerError::Misconfigured(format!("{text}; check user and password of the address"));
+    }
+    if let Some(help) = setup_problem(error, &text) {
+        return BrokerError::Misconfigured(format!("{text}; {help}"));
     }
     if is_connection_gone(error) {
         return BrokerError::Unavailable(text);
@@ -36,8 +41,28 @@ pub(super) fn broker_error(address: &str, error: &RedisError) -> BrokerError {
         BrokerError::Unavailable(text)
     } else if has(&NOT_ALLOWED) {
         BrokerError::Misconfigured(format!("{text}; check user, password and rights (ACL) of the address"))
+    } else if text.contains("The user executing the script can't") {
+        // Redis 7.0 does not say which command or key it was.
+        let help = "the user lacks a right that the scripts need; ACL LOG names it, docs/guide/redis.md lists them all";
+        BrokerError::Misconfigured(format!("{text}; {help}"))
     } else {
         BrokerError::Protocol(text)
+    }
+}
+
+/// What a person has to change, when the two sides do not fit together.
+fn setup_problem(error: &RedisError, text: &str) -> Option<&'static str> {
+    let lower = text.to_lowercase();
+    if error.kind() == ErrorKind::MasterNameNotFoundBySentinel {
+        Some("check the name behind the sentinels in the address")
+    } else if error.is_io_error() && lower.contains("certificate") {
+        Some("set redis_ca_file to the authority that signed the server's certificate, and name the server as in it")
+    } else if text.contains("cluster support disabled") {
+        Some("this server is in no cluster; leave +cluster out of the address")
+    } else if matches!(error.kind(), ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot)) {
+        Some("this server is in a cluster; begin the address with redis+cluster:// or rediss+cluster://")
+    } else {
+        None
     }
 }
 

@@ -203,8 +203,9 @@ impl RedisBroker {
     /// All subjects that have something of their own, by their text.
     async fn subjects(&self, queue: &QueueName) -> Result<BTreeMap<String, Subject>> {
         let mut named = BTreeMap::new();
-        for key in self.keys.of(queue).ruled() {
-            for field in texts(self.link.send(redis::cmd("HKEYS").arg(key)).await?)? {
+        let keys = self.keys.of(queue);
+        for key in keys.ruled() {
+            for field in texts(self.link.send(keys.slot(), redis::cmd("HKEYS").arg(key)).await?)? {
                 let name = field.strip_prefix('p').unwrap_or(&field);
                 named.extend(subject(name).map(|subject| (subject.to_string(), subject)));
             }

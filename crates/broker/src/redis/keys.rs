@@ -44,6 +44,7 @@ const BREAKERS: usize = 24;
 #[derive(Debug)]
 pub(super) struct QueueKeys {
     stem: String,
+    slot: u16,
     names: [String; PARTS.len()],
 }
 
@@ -51,7 +52,12 @@ impl QueueKeys {
     fn new(prefix: &str, queue: &QueueName) -> Self {
         let stem = format!("{prefix}{{{queue}}}:");
         let names = PARTS.map(|part| format!("{stem}{part}"));
-        Self { stem, names }
+        Self { slot: slot(&stem), stem, names }
+    }
+
+    /// Where a cluster has them.
+    pub(super) fn slot(&self) -> u16 {
+        self.slot
     }
 
     /// All of them, as scripts get them.
@@ -123,4 +129,19 @@ impl Keys {
     pub(super) fn leaders(&self) -> String {
         format!("{}{{.leader}}", self.prefix)
     }
+}
+
+/// The slot of a key in a cluster: a checksum (CRC-16/XMODEM) of what stands between its first pair of braces.
+pub(super) fn slot(key: &str) -> u16 {
+    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or("", |(tag, _)| tag);
+    let hashed = if tag.is_empty() { key } else { tag };
+    let crc = hashed.bytes().fold(0_u16, |crc, byte| {
+        (0..8).fold(
+            crc ^ (u16::from(byte) << 8),
+            |crc, _| {
+                if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
+            },
+        )
+    });
+    crc % 16_384
 }

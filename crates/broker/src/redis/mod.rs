@@ -4,7 +4,9 @@
 //! On the walk of a job: [`enqueue`] takes it in, [`worker`] hands it out and takes its end, [`operator`] and [`reader`]
 //! are for people, [`wait`] wakes idle workers, [`registry`] knows workers and leaders, [`check`] looks at the server.
 
+mod address;
 mod check;
+mod cluster;
 mod config;
 mod enqueue;
 mod event;
@@ -13,12 +15,14 @@ mod flow;
 mod grasp;
 mod keys;
 mod link;
+mod node;
 mod operator;
 mod reader;
 mod record;
 mod registry;
 mod reply;
 mod script;
+mod sentinel;
 mod view;
 mod wait;
 mod worker;
@@ -31,7 +35,7 @@ use lovage_core::{JobId, QueueName};
 use redis::{Cmd, Value};
 use tokio::time::Instant;
 
-pub use config::RedisConfig;
+pub use config::{RedisConfig, RedisTls};
 use grasp::Grasps;
 use keys::{Keys, QueueKeys};
 use link::Link;
@@ -68,8 +72,13 @@ impl RedisBroker {
     /// [`BrokerError::Unavailable`] if it cannot be reached within five seconds, [`BrokerError::Misconfigured`] if its
     /// version is too old, it evicts keys, or the address or password is wrong.
     pub async fn connect(config: RedisConfig) -> Result<Self> {
+        if config.prefix.contains(['{', '}']) {
+            let problem =
+                format!("the prefix of keys {:?} holds a brace, which marks the queue in a key", config.prefix);
+            return Err(BrokerError::Misconfigured(format!("{problem}; leave braces out of redis_prefix")));
+        }
         let broker = Self {
-            link: Link::new(&config.url)?,
+            link: Link::new(&config)?,
             keys: Keys::new(config.prefix.clone()),
             config,
             named: Mutex::default(),
@@ -95,7 +104,7 @@ impl RedisBroker {
         F: Fn(&mut Cmd) + Send + Sync,
     {
         let keys = self.keys.of(queue);
-        self.link.run(script, |cmd| self.fill(cmd, &keys, None, &fill)).await
+        self.link.run(script, keys.slot(), |cmd| self.fill(cmd, &keys, None, &fill)).await
     }
 
     /// As [`Self::run`], once more if the connection broke: for scripts that may run twice.
@@ -104,7 +113,7 @@ impl RedisBroker {
         F: Fn(&mut Cmd) + Send + Sync,
     {
         let keys = self.keys.of(queue);
-        self.link.run_again(script, |cmd| self.fill(cmd, &keys, None, &fill)).await
+        self.link.run_again(script, keys.slot(), |cmd| self.fill(cmd, &keys, None, &fill)).await
     }
 
     /// As [`Self::run`], with the key of a job's log behind the queue's.
@@ -114,7 +123,7 @@ impl RedisBroker {
     {
         let keys = self.keys.of(queue);
         let log = keys.log(id);
-        self.link.run(script, |cmd| self.fill(cmd, &keys, Some(&log), &fill)).await
+        self.link.run(script, keys.slot(), |cmd| self.fill(cmd, &keys, Some(&log), &fill)).await
     }
 
     fn fill(&self, cmd: &mut Cmd, keys: &QueueKeys, further: Option<&str>, fill: impl Fn(&mut Cmd)) {
@@ -159,12 +168,13 @@ impl RedisBroker {
         if unnamed.is_empty() {
             return Ok(());
         }
+        let key = self.keys.queues();
         let mut cmd = redis::cmd("SADD");
-        cmd.arg(self.keys.queues());
+        cmd.arg(&key);
         for queue in &unnamed {
             cmd.arg(queue.as_str());
         }
-        self.link.send(&cmd).await?;
+        self.link.send(keys::slot(&key), &cmd).await?;
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         named.extend(unnamed.into_iter().map(|queue| (queue, Instant::now())));
         Ok(())

@@ -9,6 +9,7 @@ use lovage_core::{
 };
 use redis::{Cmd, Value};
 
+use super::keys::slot;
 use super::record::letter;
 use super::reply::{Items, count, list, number, text, texts};
 use super::script::{HISTORY, LINE, LIST, LOOK, STATS};
@@ -51,8 +52,9 @@ impl Reader for RedisBroker {
     }
 
     async fn logs(&self, queue: &QueueName, id: &JobId, after: Option<&str>) -> Result<LogPage> {
+        let keys = self.keys.of(queue);
         let mut cmd = redis::cmd("XRANGE");
-        cmd.arg(self.keys.of(queue).log(id));
+        cmd.arg(keys.log(id));
         match after {
             Some(after) => cmd.arg(format!("({}", log_cursor(after)?)),
             None => cmd.arg("-"),
@@ -60,7 +62,7 @@ impl Reader for RedisBroker {
         cmd.arg("+").arg("COUNT").arg(MAX_LOG_LINES);
         let mut next = after.map(ToOwned::to_owned);
         let mut lines = Vec::new();
-        for entry in list(self.link.send(&cmd).await?)? {
+        for entry in list(self.link.send(keys.slot(), &cmd).await?)? {
             let mut entry = Items::of(entry)?;
             next = Some(text(entry.take()?)?);
             lines.push(log_line(entry.take()?)?);
@@ -121,10 +123,11 @@ impl RedisBroker {
 
     /// Names of all queues, in order.
     async fn queue_names(&self) -> Result<Vec<QueueName>> {
+        let key = self.keys.queues();
         let mut cmd = redis::cmd("SMEMBERS");
-        cmd.arg(self.keys.queues());
+        cmd.arg(&key);
         let mut names: Vec<QueueName> =
-            texts(self.link.send(&cmd).await?)?.iter().filter_map(|name| name.parse().ok()).collect();
+            texts(self.link.send(slot(&key), &cmd).await?)?.iter().filter_map(|name| name.parse().ok()).collect();
         names.sort();
         Ok(names)
     }
@@ -132,21 +135,15 @@ impl RedisBroker {
     /// The queue that has a job with this id: all are asked in one round trip.
     async fn queue_of(&self, id: &JobId) -> Result<Option<QueueName>> {
         let names = self.queue_names().await?;
-        let mut pipeline = redis::Pipeline::with_capacity(names.len());
-        for name in &names {
-            pipeline.cmd("HEXISTS").arg(self.keys.of(name).spec()).arg(id.as_str());
-        }
-        if pipeline.is_empty() {
-            return Ok(None);
-        }
-        let answers = self.link.send_all(&pipeline).await?;
-        for (name, answer) in names.into_iter().zip(answers) {
-            let answer = answer.extract_error().map_err(|error| self.link.error(&error))?;
-            if count(&answer)? == 1 {
-                return Ok(Some(name));
-            }
-        }
-        Ok(None)
+        // Sent together: one round trip for all of a server.
+        let answers = try_join_all(names.iter().map(|name| async move {
+            let keys = self.keys.of(name);
+            let mut cmd = redis::cmd("HEXISTS");
+            cmd.arg(keys.spec()).arg(id.as_str());
+            count(&self.link.send(keys.slot(), &cmd).await?)
+        }));
+        let answers = answers.await?;
+        Ok(names.into_iter().zip(answers).find_map(|(name, there)| (there == 1).then_some(name)))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use lovage_core::{QueueName, Timestamp, WorkerId, WorkerView};
 use redis::Cmd;
 
+use super::keys::slot;
 use super::reply::{Items, count, text};
 use super::script::{LEAD, WORKER};
 use super::{RedisBroker, Result, millis};
@@ -58,7 +59,11 @@ impl RedisBroker {
             self.add_time(cmd);
             cmd.arg(action).arg(worker).arg(text).arg(millis(MESSAGE_LIFE)).arg(u8::from(anybody));
         };
-        if action == "send" { self.link.run(&WORKER, fill).await } else { self.link.run_again(&WORKER, fill).await }
+        let slot = slot(&keys[0]);
+        match action {
+            "send" => self.link.run(&WORKER, slot, fill).await,
+            _ => self.link.run_again(&WORKER, slot, fill).await,
+        }
     }
 
     pub(super) async fn take_lead(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Leadership>> {
@@ -72,12 +77,13 @@ impl RedisBroker {
     }
 
     async fn ask_lead(&self, name: &str, holder: &str, ttl: &str) -> Result<u64> {
+        let key = self.keys.leaders();
         let fill = |cmd: &mut Cmd| {
-            cmd.arg(1).arg(self.keys.leaders());
+            cmd.arg(1).arg(&key);
             self.add_time(cmd);
             cmd.arg(name).arg(holder).arg(ttl);
         };
-        count(&self.link.run_again(&LEAD, fill).await?)
+        count(&self.link.run_again(&LEAD, slot(&key), fill).await?)
     }
 }
 

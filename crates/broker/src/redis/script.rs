@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 
 use redis::Cmd;
 
+use super::node::Lane;
+
 /// A script and its hash.
 #[derive(Debug)]
 pub(super) struct Script {
@@ -37,6 +39,11 @@ impl Script {
         cmd
     }
 
+    /// The connection that it takes.
+    pub(super) fn lane(&self) -> Lane {
+        if [&*CLAIM, &*SWEEP].iter().any(|script| script.hash == self.hash) { Lane::Claims } else { Lane::Rest }
+    }
+
     /// Its hash, as Redis names it.
     pub(super) fn hash(&self) -> &str {
         &self.hash
@@ -55,11 +62,11 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE = "base" "events" "limits" "gates" "job" "moves" "keys" "depth" "batch" "join" "enqueue";
-    CLAIM = "base" "events" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant" "give" "turns"
-        "reopen" "usual" "again" "claim";
+    ENQUEUE = "base" "events" "batch" "limits" "gates" "job" "moves" "keys" "depth" "join" "enqueue";
+    CLAIM = "base" "events" "pace" "usual" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant"
+        "give" "turns" "reopen" "again" "claim";
     RENEW = "base" "events" "job" "held" "renew";
-    FINISH = "base" "events" "limits" "gates" "job" "breakers" "moves" "held" "settle" "finish";
+    FINISH = "base" "events" "plain" "limits" "gates" "job" "breakers" "moves" "held" "settle" "finish";
     REPORT = "base" "events" "job" "held" "report";
     SWEEP = "base" "events" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "reopen" "sweep";
     OPERATE = "base" "events" "limits" "gates" "job" "moves" "act" "operate";

@@ -8,6 +8,7 @@ use lovage_core::limits::{MAX_CLAIM, MAX_LOG_LINE_BYTES, MAX_LOG_LINES, MAX_LOST
 use lovage_core::{AttemptError, JobId, LogLevel, Priority, QueueName, Transition, WorkerId, WorkerView};
 use redis::{Cmd, Value};
 
+use super::node::Lane;
 use super::record::{Head, position, split_spec};
 use super::reply::{Items, bytes, count, list, number, text};
 use super::script::{CLAIM, FINISH, RENEW, REPORT, SWEEP};
@@ -146,7 +147,7 @@ impl RedisBroker {
             }
         }
         if !pipeline.is_empty()
-            && let Err(error) = self.link.send_all(&pipeline).await
+            && let Err(error) = self.link.send_all(keys.slot(), Lane::Rest, &pipeline).await
         {
             tracing::warn!(%queue, %error, "logs of discarded jobs may be dropped early");
         }

@@ -55,12 +55,12 @@ impl Depths {
             depths.tenants.insert(tenant.clone(), Depth { subject, most, waiting: 0, refused: 0 });
         }
         if !depths.tenants.is_empty() {
-            depths.load_tenants(desk).await?;
+            depths.load_tenants(desk, drafts.len() as i64).await?;
         }
         Ok(depths)
     }
 
-    async fn load_tenants(&mut self, desk: &mut Desk<'_>) -> Result<(), Fault> {
+    async fn load_tenants(&mut self, desk: &mut Desk<'_>, more: i64) -> Result<(), Fault> {
         desk.settle().await?;
         let sql = "SELECT lane.tenant, lane.waiting FROM json_each(?2) AS wanted CROSS JOIN lane \
                    ON lane.queue = ?1 AND lane.gate = '' AND lane.tenant = wanted.value";
@@ -71,9 +71,12 @@ impl Depths {
                 depth.waiting = row.try_get(1)?;
             }
         }
-        let sql = "SELECT count(*) FROM lane WHERE queue = ?1 AND gate = '' AND waiting > 0";
-        let tenants: i64 = sqlx::query_scalar(sql).bind(desk.line.key).fetch_one(&mut *desk.conn).await?;
-        self.sharing = tenants + i64::from(desk.line.plain() > 0);
+        if self.tenants.values().any(|depth| depth.waiting + more > depth.most) {
+            let sql =
+                "SELECT count(*) FROM lane INDEXED BY lane_waiting WHERE queue = ?1 AND gate = '' AND waiting > 0";
+            let tenants: i64 = sqlx::query_scalar(sql).bind(desk.line.key).fetch_one(&mut *desk.conn).await?;
+            self.sharing = tenants + i64::from(desk.line.plain() > 0);
+        }
         Ok(())
     }
 

@@ -41,13 +41,15 @@ pub(super) async fn flow_views(
                CASE WHEN subject = 'queue' THEN (SELECT scheduled + available + retryable FROM queue WHERE key = ?1) \
                ELSE coalesce((SELECT waiting FROM lane WHERE lane.queue = ?1 AND gate = '' \
                AND subject LIKE 'tenant:%' AND tenant = substr(subject, 8)), 0) END FROM \
-               (SELECT subject, limits, paused_by AS by, paused_why AS why, paused_since AS since, \
-               paused_until AS until, failures, open_until FROM flow WHERE queue = ?1 AND subject <> 'queue' \
-               UNION ALL SELECT 'queue', coalesce(limits, '{}'), queue.paused_by, queue.paused_why, \
+               (SELECT * FROM (SELECT subject, limits, paused_by AS by, paused_why AS why, paused_since AS since, \
+               paused_until AS until, failures, open_until FROM flow WHERE queue = ?1 AND subject > ?2 \
+               AND subject <> 'queue' AND (limits <> '{}' OR (paused_since IS NOT NULL \
+               AND (paused_until IS NULL OR paused_until > ?4))) ORDER BY subject LIMIT ?3 + 0) \
+               UNION ALL SELECT 'queue', coalesce(limits, '{}') AS l, queue.paused_by, queue.paused_why, \
                queue.paused_since, queue.paused_until, coalesce(failures, 0), open_until FROM queue \
-               LEFT JOIN flow ON flow.queue = ?1 AND flow.subject = 'queue' WHERE queue.key = ?1) \
-               WHERE subject > ?2 AND (limits <> '{}' OR (since IS NOT NULL AND (until IS NULL OR until > ?4))) \
-               ORDER BY subject LIMIT ?3";
+               LEFT JOIN flow ON flow.queue = ?1 AND flow.subject = 'queue' WHERE queue.key = ?1 AND 'queue' > ?2 \
+               AND (l <> '{}' OR (queue.paused_since IS NOT NULL \
+               AND (queue.paused_until IS NULL OR queue.paused_until > ?4))) ORDER BY subject LIMIT ?3 + 0) ORDER BY subject";
     let now_ms = now.as_millis() as i64;
     let query = sqlx::query(sql).bind(queue).bind(after).bind(limit as i64).bind(now_ms);
     let rows = query.fetch_all(conn).await?;

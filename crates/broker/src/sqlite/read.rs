@@ -184,13 +184,16 @@ pub(super) async fn queues(
                code (state) AS (VALUES (1), (7)) SELECT name, scheduled, available, running, retryable, completed, cancelled, discarded, paused_by, \
                paused_why, paused_since, paused_until, CASE WHEN available > 0 THEN (SELECT min((SELECT min(sort) \
                FROM job WHERE job.queue = queue.key AND job.state = code.state AND sort >= n << 49 AND sort < (n + 1) << 49) \
-               - (n << 49)) FROM level, code) END, key FROM queue WHERE ?1 IS NULL OR name = ?1 ORDER BY name";
+               - (n << 49)) FROM level, code) END, key, rules > 0 OR paused_since IS NOT NULL FROM queue WHERE ?1 IS NULL OR name = ?1 ORDER BY name";
     let mut tx = readers.begin().await?;
     let rows = sqlx::query(sql).bind(queue.map(QueueName::as_str)).fetch_all(&mut *tx).await?;
     let mut views = Vec::with_capacity(rows.len());
     for row in &rows {
-        let flow = flow_views(&mut tx, row.try_get(13)?, "", QUEUE_VIEW_FLOWS, now).await?;
-        views.push(QueueView { flow, ..queue_view(row, now)? });
+        let mut view = queue_view(row, now)?;
+        if row.try_get(14)? {
+            view.flow = flow_views(&mut tx, row.try_get(13)?, "", QUEUE_VIEW_FLOWS, now).await?;
+        }
+        views.push(view);
     }
     Ok(views)
 }

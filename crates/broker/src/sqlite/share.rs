@@ -31,8 +31,10 @@ pub(super) struct Candidate {
 pub(super) struct Stream {
     /// 0 for the plain line.
     pub lane: i64,
-    /// Empty for the first two.
-    pub gate: String,
+    /// Whom its gate is about; empty for the first two.
+    pub subject: String,
+    /// Whether its jobs hold that subject's slot.
+    pub holds: bool,
     pub jobs: VecDeque<Candidate>,
     /// The order of the last job that was read.
     pub after: i64,
@@ -43,20 +45,17 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(lane: i64, gate: String) -> Self {
-        Self { lane, gate, jobs: VecDeque::new(), after: i64::MIN, is_read: false, closed: None }
+    pub(super) fn new(lane: i64, gate: &str) -> Self {
+        let (subject, holds) = match gate.strip_prefix("own:") {
+            Some(key) => (format!("key:{key}"), true),
+            None => (gate.to_owned(), false),
+        };
+        let (after, is_read, closed) = (i64::MIN, false, None);
+        Self { lane, subject, holds, jobs: VecDeque::new(), after, is_read, closed }
     }
 
     fn wants_more(&self) -> bool {
         self.closed.is_none() && !self.is_read && self.jobs.is_empty()
-    }
-
-    /// The subject of its gate, and whether its jobs hold that subject's slot.
-    pub(super) fn subject(&self) -> (String, bool) {
-        match self.gate.strip_prefix("own:") {
-            Some(key) => (format!("key:{key}"), true),
-            None => (self.gate.clone(), false),
-        }
     }
 }
 
@@ -132,10 +131,9 @@ impl Share {
             return Offer::Nothing;
         }
         loop {
-            for stream in streams.iter_mut().filter(|stream| !stream.gate.is_empty() && stream.closed.is_none()) {
-                let (subject, holds) = stream.subject();
-                if gates.room(&subject, holds) == 0 {
-                    stream.closed = Some(gates.again(&subject));
+            for stream in streams.iter_mut().filter(|stream| !stream.subject.is_empty() && stream.closed.is_none()) {
+                if gates.room(&stream.subject, stream.holds) == 0 {
+                    stream.closed = Some(gates.again(&stream.subject));
                 }
             }
             if streams.iter().any(Stream::wants_more) {

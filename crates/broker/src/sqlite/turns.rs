@@ -53,8 +53,10 @@ impl Desk<'_> {
     /// Answers whether there is more that could be given out, or that was not looked at.
     async fn rounds(&mut self, share: &mut Share, max: usize) -> Result<bool, Fault> {
         let most = max + 1;
-        share.turns = self.turns(most).await?;
-        let is_cut = share.turns.len() >= most;
+        // One more than can have a turn tells whether there are others.
+        share.turns = self.turns(most + 1).await?;
+        let is_cut = share.turns.len() > most;
+        share.turns.truncate(most);
         let tenants = share.turns.iter().map(|turn| format!("tenant:{}", turn.tenant)).collect();
         self.load_gates(&mut share.gates, tenants).await?;
         share.close_tenants();
@@ -106,7 +108,7 @@ impl Desk<'_> {
             .map(|row| {
                 let (home, tenant): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
                 let lane = if tenant.is_empty() { 0 } else { home };
-                let streams = vec![Stream::new(lane, String::new())];
+                let streams = vec![Stream::new(lane, "")];
                 let at = row.try_get(2)?;
                 Ok(Turn { tenant, home, at, weight: 1, streams, taken: 0, done: None, has_more_lanes: false })
             })
@@ -125,7 +127,7 @@ impl Desk<'_> {
         for row in query.fetch_all(&mut *self.conn).await? {
             let index: String = row.try_get(0)?;
             let stream = Stream::new(row.try_get(1)?, row.try_get(2)?);
-            subjects.insert(stream.subject().0);
+            subjects.insert(stream.subject.clone());
             if let Some(turn) = index.parse::<usize>().ok().and_then(|index| share.turns.get_mut(index)) {
                 turn.streams.push(stream);
                 turn.has_more_lanes = turn.streams.len() > LANES as usize;

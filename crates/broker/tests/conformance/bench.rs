@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lovage_broker::{
     Broker, Claim, ClaimedJob, Connect, EnqueueOutcome, Finish, HeldLease, LeaseStatus, ListQuery, NewPause,
-    RedisBroker, RedisConfig, Retention, SqliteBroker, SqliteConfig,
+    RedisBroker, RedisConfig, Retention, SqliteBroker, SqliteConfig, Wake,
 };
 use lovage_core::{
     AttemptError, Clock, ErrorClass, FlowView, JobId, JobSpec, JobView, Limits, ManualClock, NewJob, Pause, Priority,
@@ -51,20 +51,28 @@ pub async fn sqlite() -> Bench {
 }
 
 pub async fn redis_with(retention: Retention) -> Bench {
-    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(START)));
     let server = RedisServer::start();
-    let config = RedisConfig {
-        url: server.url(),
-        retention,
-        events_kept: EVENTS_KEPT,
-        virtual_clock: Some(clock.clone() as Arc<dyn Clock>),
-        ..RedisConfig::default()
-    };
+    // No script touches a key that it was not given, or a cluster would refuse it some day.
+    let watch = server.watch_keys();
+    let config = RedisConfig { url: server.url(), retention, ..RedisConfig::default() };
+    on_redis(config, Box::new((watch, server))).await
+}
+
+/// A bench on a Redis that others use too: with a prefix of its own.
+pub async fn on_shared_redis(config: &RedisConfig, number: usize) -> Bench {
+    let prefix = format!("{}{number}:", config.prefix);
+    on_redis(RedisConfig { prefix, retention: retention(), ..config.clone() }, Box::new(())).await
+}
+
+async fn on_redis(config: RedisConfig, server: Box<dyn Any + Send>) -> Bench {
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(START)));
+    let config =
+        RedisConfig { events_kept: EVENTS_KEPT, virtual_clock: Some(clock.clone() as Arc<dyn Clock>), ..config };
     let connect: Connect = Arc::new(move || {
         let config = config.clone();
         Box::pin(async move { Ok(Arc::new(RedisBroker::connect(config).await?) as Arc<dyn Broker>) })
     });
-    Bench::new(connect, clock, Box::new(server)).await
+    Bench::new(connect, clock, server).await
 }
 
 pub async fn sqlite_with(retention: Retention) -> Bench {
@@ -181,6 +189,19 @@ impl Bench {
             }
         }
         panic!("a hundred claims did not find what there is: {} of {max} jobs", taken.jobs.len());
+    }
+
+    /// A wait that finds nothing to claim comes to rest: it may wake without need, but not again and again.
+    pub async fn falls_asleep(&self) {
+        for _ in 0..10 {
+            let queues = [self.queue.clone()];
+            let wake = self.broker.wait(&queues, &self.worker, Duration::from_millis(20)).await.expect("wait answers");
+            if wake == Wake::Timeout {
+                return;
+            }
+            assert!(self.take(1).await.jobs.is_empty(), "nothing can be claimed");
+        }
+        panic!("ten waits in a row woke, and there was nothing to claim");
     }
 
     pub async fn limit(&self, subject: &str, limits: Limits) {

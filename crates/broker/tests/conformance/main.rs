@@ -1,7 +1,7 @@
 //! The broker's contract as tests: every broker passes the same suite, through the public traits only.
 //!
 //! A test is a function of a [`Bench`]: a fresh broker, a clock that the test moves, and a queue. `suite!` lists them
-//! once and makes a test of each for both brokers.
+//! once and makes a test of each for both brokers; [`everywhere`] runs them all on each other form of Redis.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -12,6 +12,7 @@ mod claiming;
 mod depth;
 mod enqueueing;
 mod events;
+mod everywhere;
 mod fairness;
 mod finishing;
 mod flow;
@@ -41,6 +42,12 @@ macro_rules! suite {
                 #[tokio::test]
                 async fn $test() { crate::$area::$test(crate::bench::sqlite().await).await; }
             )* })*
+        }
+        /// All of them, for a broker that is too dear to start for each.
+        fn cases() -> Vec<everywhere::Case> {
+            vec![$($(
+                (concat!(stringify!($area), "::", stringify!($test)), |bench| Box::pin(crate::$area::$test(bench))),
+            )*)*]
         }
     };
 }

@@ -46,10 +46,10 @@ pub async fn a_message_reaches_its_worker_once(bench: Bench) {
     bench.broker.heartbeat(&view(&bench, "w1")).await.unwrap();
     assert!(bench.broker.control(&bench.worker, Control::Quiet).await.unwrap());
     assert!(bench.broker.control(&bench.worker, Control::Stop).await.unwrap());
-    let wait = async || bench.broker.wait(&[], &bench.worker, Duration::from_millis(50)).await.unwrap();
-    assert_eq!(wait().await, Wake::Control(Control::Quiet));
-    assert_eq!(wait().await, Wake::Control(Control::Stop));
-    assert_eq!(wait().await, Wake::Timeout);
+    let wait = async |most| bench.broker.wait(&[], &bench.worker, most).await.unwrap();
+    assert_eq!(wait(seconds(20)).await, Wake::Control(Control::Quiet));
+    assert_eq!(wait(seconds(20)).await, Wake::Control(Control::Stop));
+    assert_eq!(wait(Duration::from_millis(50)).await, Wake::Timeout);
 }
 
 /// Row 12: a leader that was paused past its time cannot go on with its old term.

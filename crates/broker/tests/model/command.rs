@@ -18,8 +18,36 @@ pub enum Command {
     Sweep,
     Operate(Operation, usize),
     EditPriority(usize, u8),
-    Pause(Option<u64>),
-    Resume,
+    Pause(Paused, Option<u64>),
+    Resume(Paused),
+    Limit(Limited, Limit),
+}
+
+/// What is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Paused {
+    Queue,
+    Kind(u8),
+    Tenant(u8),
+}
+
+/// What is limited. The key 1 is ordered from the start, and stays so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Limited {
+    Queue,
+    Tenant(u8),
+    AnyTenant,
+    Key(u8),
+    AnyKey,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Nothing,
+    Slots(u32),
+    /// Two attempts a second.
+    Rate,
+    Ordered,
 }
 
 #[derive(Debug, Clone)]
@@ -30,11 +58,20 @@ pub struct Enqueue {
     pub priority: u8,
     pub expires_in_ms: Option<u64>,
     pub unique: Option<(u8, OnConflict, Hold)>,
+    pub belongs: Belongs,
+}
+
+/// What a job is counted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Belongs {
+    pub kind: u8,
+    pub tenant: Option<u8>,
+    pub key: Option<u8>,
 }
 
 impl Enqueue {
     pub fn plain(id: usize) -> Self {
-        Self { id, args: 0, delay_ms: 0, priority: 5, expires_in_ms: None, unique: None }
+        Self { id, args: 0, delay_ms: 0, priority: 5, expires_in_ms: None, unique: None, belongs: Belongs::default() }
     }
 
     pub fn priority(&self) -> Priority {
@@ -73,16 +110,43 @@ fn enqueue() -> impl Strategy<Value = Enqueue> {
         prop_oneof![3 => Just(0), 1 => moment()],
         prop::sample::select(vec![5u8, 5, 0, 9]),
         prop::option::weighted(0.2, moment()),
-        prop::option::weighted(0.4, (0..2u8, conflict, hold)),
+        prop::option::weighted(0.3, (0..2u8, conflict, hold)),
+        belongs(),
     )
-        .prop_map(|(id, args, delay_ms, priority, expires_in_ms, unique)| Enqueue {
+        .prop_map(|(id, args, delay_ms, priority, expires_in_ms, unique, belongs)| Enqueue {
             id,
             args,
             delay_ms,
             priority,
             expires_in_ms,
             unique,
+            belongs,
         })
+}
+
+fn belongs() -> impl Strategy<Value = Belongs> {
+    (0..2u8, prop::option::of(0..2u8), prop::option::of(0..3u8)).prop_map(|(kind, tenant, key)| Belongs {
+        kind,
+        tenant,
+        key,
+    })
+}
+
+fn paused() -> impl Strategy<Value = Paused> {
+    prop::sample::select(vec![Paused::Queue, Paused::Kind(0), Paused::Tenant(0)])
+}
+
+fn limit() -> impl Strategy<Value = Command> {
+    let slots = || (0..3u32).prop_map(Limit::Slots);
+    let limits = || prop_oneof![2 => Just(Limit::Nothing), 3 => slots()];
+    prop_oneof![
+        (Just(Limited::Queue), prop_oneof![limits(), Just(Limit::Rate)]),
+        (Just(Limited::Tenant(0)), limits()),
+        (Just(Limited::AnyTenant), limits()),
+        (Just(Limited::Key(0)), prop_oneof![limits(), Just(Limit::Rate)]),
+        (Just(Limited::AnyKey), limits()),
+    ]
+    .prop_map(|(subject, limit)| Command::Limit(subject, limit))
 }
 
 fn end() -> impl Strategy<Value = End> {
@@ -109,8 +173,9 @@ fn command() -> impl Strategy<Value = Command> {
         2 => Just(Command::Sweep),
         4 => (operation, 0..IDS).prop_map(|(operation, id)| Command::Operate(operation, id)),
         1 => (0..IDS, prop::sample::select(vec![0u8, 5, 9])).prop_map(|(id, level)| Command::EditPriority(id, level)),
-        1 => prop::option::of(moment()).prop_map(Command::Pause),
-        1 => Just(Command::Resume),
+        1 => (paused(), prop::option::of(moment())).prop_map(|(subject, until)| Command::Pause(subject, until)),
+        1 => paused().prop_map(Command::Resume),
+        2 => limit(),
     ]
 }
 

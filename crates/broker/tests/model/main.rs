@@ -3,12 +3,14 @@
 //!
 //! The model is the contract in its plainest form: a map of jobs, a map of locks, and
 //! [`lovage_core::transition`] for every change of state. What the suite in `tests/conformance` checks by example,
-//! this checks for the sequences that nobody thought of.
+//! this checks for the sequences that nobody thought of. Which jobs a claim gives out among those that may start is a
+//! broker's own choice, so a claim is not foretold but judged, and each broker has a model of its own.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod command;
 mod driver;
+mod gates;
 mod reference;
 
 use proptest::prelude::*;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use lovage_core::limits::MAX_LOST;
 use lovage_core::{Change, DiscardReason, Hold, OnConflict, Priority, State, transition};
 
-use crate::command::{Command, End, Enqueue, Operation};
+use crate::command::{Belongs, Command, End, Enqueue, Limit, Limited, Operation, Paused};
+use crate::gates::Bucket;
 
 pub const LEASE_MS: u64 = 30_000;
 pub const UNIQUE_TTL_MS: u64 = 10_000;
@@ -28,13 +29,10 @@ pub struct Job {
     pub cancel_requested: bool,
     pub reason: Option<DiscardReason>,
     pub errors: usize,
+    pub belongs: Belongs,
+    /// Whether it has the slot of its key, if that is ordered: from its first claim to its end.
+    pub slot: bool,
     unique: Option<(u8, Hold)>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Paused {
-    ForGood,
-    Until(u64),
 }
 
 /// What a command answered, in a form that all three can give.
@@ -45,8 +43,6 @@ pub enum Answer {
     Replaced(usize),
     Conflict,
     Taken(usize),
-    /// Ids in order, and when to come back (not told while paused).
-    Claimed(Vec<usize>, Option<u64>),
     Status(&'static str),
     Ok,
     NotFound,
@@ -62,8 +58,12 @@ pub struct Model {
     locks: BTreeMap<u8, (usize, u64)>,
     places: u64,
     tokens: u64,
-    /// Paused, possibly until an instant.
-    pub paused: Option<Paused>,
+    /// What is paused and until when.
+    pub paused: BTreeMap<Paused, u64>,
+    pub limits: BTreeMap<Limited, Limit>,
+    pub buckets: BTreeMap<Limited, Bucket>,
+    /// Until then a limit for all that was edited need not be felt.
+    pub lenient_until: u64,
 }
 
 impl Job {
@@ -73,18 +73,19 @@ impl Job {
         self.due_at = None;
         self.lease_until = None;
         self.cancel_requested = false;
+        self.slot &= !self.state.is_final();
     }
 }
 
 impl Model {
     pub fn at(now: u64) -> Self {
-        Self { now, ..Self::default() }
+        Self { now, limits: BTreeMap::from([(Limited::Key(1), Limit::Ordered)]), ..Self::default() }
     }
 
     pub fn step(&mut self, command: &Command) -> Answer {
         match command {
             Command::Enqueue(new) => self.enqueue(new),
-            Command::Claim(max) => self.claim(*max),
+            Command::Claim(_) => unreachable!("a claim is judged, not foretold"),
             Command::Finish(lease, end) => self.finish(*lease, *end),
             Command::Renew(lease) => self.renew(*lease),
             Command::Advance(by) => {
@@ -97,12 +98,19 @@ impl Model {
             }
             Command::Operate(operation, id) => self.operate(*operation, *id),
             Command::EditPriority(id, level) => self.edit(*id, *level),
-            Command::Pause(until) => {
-                self.paused = Some(until.map_or(Paused::ForGood, |by| Paused::Until(self.now + by)));
+            Command::Pause(subject, until) => {
+                self.paused.insert(*subject, until.map_or(u64::MAX, |by| self.now + by));
                 Answer::Ok
             }
-            Command::Resume => {
-                self.paused = None;
+            Command::Resume(subject) => {
+                self.paused.remove(subject);
+                Answer::Ok
+            }
+            Command::Limit(subject, limit) => {
+                self.limits.insert(*subject, *limit);
+                if matches!(subject, Limited::AnyTenant | Limited::AnyKey) {
+                    self.lenient_until = self.now + 30_000;
+                }
                 Answer::Ok
             }
         }
@@ -115,7 +123,11 @@ impl Model {
 
     fn enqueue(&mut self, new: &Enqueue) -> Answer {
         if let Some(job) = self.jobs.get(&new.id) {
-            return if job.args == new.args { Answer::Existing(new.id) } else { Answer::Conflict };
+            return if (job.args, job.belongs) == (new.args, new.belongs) {
+                Answer::Existing(new.id)
+            } else {
+                Answer::Conflict
+            };
         }
         if let Some((key, on_conflict, _)) = new.unique
             && let Some(&(holder, until)) = self.locks.get(&key)
@@ -126,7 +138,10 @@ impl Model {
                 (OnConflict::Reject, _) => return Answer::Taken(holder),
                 (OnConflict::Replace, Some(State::Running)) => {}
                 (OnConflict::Replace, Some(state)) if !state.is_final() => {
-                    self.jobs.get_mut(&holder).expect("it is there").args = new.args;
+                    let job = self.jobs.get_mut(&holder).expect("it is there");
+                    job.args = new.args;
+                    job.slot &= job.belongs.key == new.belongs.key;
+                    job.belongs = new.belongs;
                     return Answer::Replaced(holder);
                 }
                 (OnConflict::Return | OnConflict::Replace, _) => return Answer::Existing(holder),
@@ -154,18 +169,12 @@ impl Model {
             cancel_requested: false,
             reason: None,
             errors: 0,
+            belongs: new.belongs,
+            slot: false,
             unique: new.unique.map(|(key, _, hold)| (key, hold)),
         };
         self.jobs.insert(new.id, job);
         Answer::Enqueued(new.id)
-    }
-
-    fn is_paused(&self) -> bool {
-        match self.paused {
-            None => false,
-            Some(Paused::ForGood) => true,
-            Some(Paused::Until(until)) => until > self.now,
-        }
     }
 
     /// Ids in `state`, ordered by `key`.
@@ -180,7 +189,7 @@ impl Model {
         self.ordered(State::Available, |_, job| (job.priority, job.place))
     }
 
-    fn sweep(&mut self) {
+    pub fn sweep(&mut self) {
         let now = self.now;
         let mut due: Vec<_> = self
             .jobs
@@ -200,6 +209,7 @@ impl Model {
             let job = self.jobs.get_mut(&id).expect("it is there");
             job.lost += 1;
             job.errors += 1;
+            job.token = 0;
             if job.cancel_requested {
                 job.apply(Change::Cancel, now);
             } else if job.lost >= MAX_LOST {
@@ -221,29 +231,18 @@ impl Model {
         }
     }
 
-    fn claim(&mut self, max: usize) -> Answer {
-        self.sweep();
-        if self.is_paused() {
-            return Answer::Claimed(Vec::new(), None);
-        }
-        self.paused = None;
-        let line = self.line();
-        let taken: Vec<_> = line.iter().copied().take(max).collect();
-        for &id in &taken {
+    /// Writes that jobs were given out.
+    pub fn start(&mut self, ids: &[usize]) {
+        for &id in ids {
             self.tokens += 1;
             let job = self.jobs.get_mut(&id).expect("it is there");
             job.apply(Change::Claim, self.now);
             job.attempt += 1;
             job.token = self.tokens;
+            job.slot = true;
             job.lease_until = Some(self.now + LEASE_MS);
             self.leases.push((id, self.tokens));
         }
-        let next = if line.len() > taken.len() {
-            Some(0)
-        } else {
-            self.jobs.values().filter_map(|job| job.due_at.or(job.lease_until)).min().map(|at| at - self.now)
-        };
-        Answer::Claimed(taken, next)
     }
 
     /// The job of the n-th lease, if that lease is still the job's.
@@ -253,7 +252,12 @@ impl Model {
     }
 
     fn finish(&mut self, lease: usize, end: End) -> Answer {
-        let Some(id) = self.leased(lease) else { return Answer::Status("lost") };
+        let Some(id) = self.leased(lease) else {
+            // Whose end is written already, by the same token, is told so again.
+            let known = self.leases.get(lease % self.leases.len().max(1));
+            let is_known = known.is_some_and(|(id, token)| self.jobs.get(id).is_some_and(|job| job.token == *token));
+            return Answer::Status(if is_known { "held" } else { "lost" });
+        };
         let now = self.now;
         let job = self.jobs.get_mut(&id).expect("it is there");
         let cancelled = job.cancel_requested;

@@ -4,5 +4,9 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod kill_points;
+mod network;
 mod processes;
+mod redis_troubles;
 mod stage;
+mod stopping;
+mod twenty_points;

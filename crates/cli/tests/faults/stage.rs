@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lovage_broker::{Broker, RedisBroker, RedisConfig};
 use lovage_core::{Counts, JobId, JobView, NewJob, QueueName, State};
-use lovage_testkit::{Process, RedisServer, eventually};
+use lovage_testkit::{Process, Proxy, RedisServer, eventually};
 
 /// How long any awaited thing may take on a slow machine.
 pub const PATIENCE: Duration = Duration::from_mins(1);
@@ -21,7 +21,10 @@ pub struct Stage {
 
 impl Stage {
     pub async fn open() -> Self {
-        let server = RedisServer::start();
+        Self::with(RedisServer::start()).await
+    }
+
+    pub async fn with(server: RedisServer) -> Self {
         let config = RedisConfig { url: server.url(), ..RedisConfig::default() };
         let broker = Arc::new(RedisBroker::connect(config).await.expect("the broker opens"));
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -43,6 +46,13 @@ impl Stage {
             .env("LOVAGE_LEASE_SECONDS", "2")
             .env("LOVAGE_DEBUG_KINDS", "true")
             .env("LOVAGE_LOG_FORMAT", "json");
+        command
+    }
+
+    /// The same, with its way to Redis through a proxy.
+    pub fn worker_behind(&self, proxy: &Proxy, slots: usize) -> Command {
+        let mut command = self.worker(slots);
+        command.env("REDIS_URL", format!("redis://{}/", proxy.address()));
         command
     }
 

@@ -1,4 +1,4 @@
--- Prelude of claim.lua: what a worker has got already, and how fast jobs are claimed.
+-- Prelude of claim.lua: what a worker has got already.
 
 -- Jobs that the worker's last claim gave it without its knowledge, because the answer was lost on its way: leased to it,
 -- with a token above the last one that it knows, in the order of their tokens. Their leases begin anew.
@@ -14,17 +14,5 @@ local function answer_again(last, max)
     answer[at + 1], answer[at + 2], answer[at + 3] = id, call('HGET', SPEC, id) or '', missed[i][3]
     granted = granted + 1
     later('ZADD', LEASES, deadline, id)
-  end
-end
-
--- Counts claimed jobs, and keeps "since, count then, jobs a second" for whoever has to say when there is room again.
-local function count_claimed(before)
-  local claimed = before + granted
-  change('claimed', exact('%.0f', claimed))
-  local since, count = string.match(known(6) or '', '^(%d+) (%d+) ')
-  local passed_ms = now - tonumber(since or now)
-  if not since or passed_ms >= 5000 then
-    local rate = since and (claimed - tonumber(count)) * 1000 / passed_ms or 0
-    change('pace', exact('%.0f %.0f %.3f', now, claimed, rate))
   end
 end

@@ -20,20 +20,15 @@ local blocked, more = rule('q').paused, false
 local queue = ruled('q') and gate('q')
 local most = queue and math.min(max - granted, room(queue)) or max - granted
 if not blocked and most > 0 then
-  if granted == 0 and is_usual(queue) and give_fresh(most) then
-    granted, more = #first_ids, true
-    if queue then pass_many(queue, granted) end
-  else
-    reopen(slice)
-    more = give(granted + most)
-    if passed > 0 then call('LTRIM', LINE, passed, -1) end
-  end
+  reopen(slice)
+  more = give(granted + most)
+  if passed > 0 then call('LTRIM', LINE, passed, -1) end
 end
 if granted > 0 then
   flush()
   send('HSET', HEAD, new_heads)
   send('ZADD', LEASES, new_leases)
-  count_claimed(claimed)
+  count_claimed(claimed, granted)
   first[LEASES] = math.min(peek(LEASES), tonumber(deadline))
 end
 if queue and room(queue) < 1 then blocked = math.max(blocked or 0, again(queue, 0)) end
@@ -41,5 +36,5 @@ more = not blocked and (more or max == 0) and claimable()
 done(worker)
 first[PARKED] = nil
 if not blocked and (more or math.min(peek(SCHEDULED), math.max(peek(RETRYABLE), damped)) <= now) then wake() end
-answer[1], answer[2], answer[3], answer[4] = next_in(more, blocked), first_ids, first_specs, first_token
+answer[1], answer[2], answer[3] = next_in(more, blocked), {}, {}
 return answer

@@ -8,20 +8,6 @@
 -- returns  1 if every job went in, or per job: `+` it went in; `e`spec of the job that has the id already; for a taken
 --          unique key `u`holder, `t`holder (rejected), `r`holder (which now has the new content); and if too many wait
 --          `f`subject, limit, ms to wait or -1
-local count = (#ARGV - 2) / 3
--- The first write, and one that an exhausted Redis refuses: nothing is half-written then.
-local place = stamp()
-tick = tick + count
-call('HSET', META, 'tick', tick)
-
-local ids = {}
-for i = 1, count do ids[i] = ARGV[3 * i] end
-local known_specs, mine, answer, refused = call('HMGET', SPEC, unpack(ids)), {}, {}, false
-if take_batch(ids, known_specs, place) then
-  done()
-  wake()
-  return 1
-end
 for i, id in ipairs(ids) do
   local spec = ARGV[3 * i + 1]
   -- What this call wrote itself is newer than what was there before.

@@ -6,8 +6,9 @@
 --          `d` discard, `x` cancel; its number (ms to wait, or the reason of a discard); its JSON (the result of a
 --          completed job, else an error or nothing)
 -- returns  a letter per attempt in this order: `h` done, now or by an earlier call; `l` lost, nothing was written for it
-local plain, status, ids, tokens = tonumber(ARGV[4]), {}, {}, {}
-settle_plain(6, plain, ARGV[5], status)
+for _, each in ipairs(unsettled) do settle(each[1], parse(each[2]), 'c', 0, '') end
+judge_completed(completed)
+local ids, tokens = {}, {}
 for i = 6 + plain, #ARGV, 5 do
   ids[#ids + 1], tokens[#tokens + 1] = ARGV[i], ARGV[i + 1]
 end

@@ -47,9 +47,6 @@ local function pass_gate(subject, id, holds)
   if not holds then g.slots = g.slots - 1 end
   if g.probes then later('HSET', BREAKERS, subject, g.probes .. ' ' .. id) end
 end
-local function pass_many(g, count)
-  g.tokens, g.slots, g.started = g.tokens - count, g.slots - count, g.started + count
-end
 local function slot(subject, id) return subject .. '\0' .. id end
 
 -- When to look again at subjects that got free slots (0: at once), and at those that hold jobs back.

@@ -6,12 +6,11 @@ local function prune_set(set, age, most, slice)
   local ids = call('ZRANGEBYSCORE', set, '-inf', horizon, 'LIMIT', 0, slice)
   local excess = math.min(call('ZCARD', set) - most, slice)
   if #ids < excess then ids = call('ZRANGE', set, 0, excess - 1) end
-  for from = 1, #ids, 1000 do
-    local upto = math.min(from + 999, #ids)
-    call('ZREM', set, unpack(ids, from, upto))
-    for _, hash in ipairs({ SPEC, HEAD, RESULTS, ERRORS, PROGRESS }) do
-      call('HDEL', hash, unpack(ids, from, upto))
-    end
+  if #ids == 0 then return 0 end
+  -- In both cases the first of the set.
+  call('ZREMRANGEBYRANK', set, 0, #ids - 1)
+  for _, hash in ipairs({ SPEC, HEAD, RESULTS, ERRORS, PROGRESS }) do
+    if call('EXISTS', hash) == 1 then send('HDEL', hash, ids) end
   end
   return #ids
 end
