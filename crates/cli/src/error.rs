@@ -29,6 +29,9 @@ pub enum Failure {
     /// A store or server cannot be reached; the same command may succeed later.
     #[error("{0}")]
     Unavailable(String),
+    /// Too many jobs wait already; the same command may succeed after the time that it names.
+    #[error(transparent)]
+    Full(lovage_core::Full),
     /// It took longer than the caller wanted to wait.
     #[error("{0}")]
     Timeout(String),
@@ -56,7 +59,7 @@ impl Failure {
             Self::Usage { .. } => 2,
             Self::NotFound(_) => 3,
             Self::Conflict(_) => 5,
-            Self::Unavailable(_) => 6,
+            Self::Unavailable(_) | Self::Full(_) => 6,
             Self::Timeout(_) => 124,
             Self::Shown(code) => *code,
             Self::OutputClosed => 0,
@@ -70,16 +73,22 @@ impl Failure {
             Self::NotFound(_) => "not_found",
             Self::Conflict(_) => "conflict",
             Self::Unavailable(_) => "unavailable",
+            Self::Full(_) => "full",
             Self::Timeout(_) => "timeout",
             Self::Failed(_) | Self::Shown(_) | Self::OutputClosed => "failed",
         }
     }
 
-    /// The error for programs: `{"error": {"slug", "message", "field"?}}`.
+    /// The error for programs: `{"error": {"slug", "message", "field"?, "retry_after_ms"?}}`.
     pub fn to_json(&self) -> serde_json::Value {
         let mut error = json!({ "slug": self.slug(), "message": self.to_string() });
         if let Self::Usage { field: Some(field), .. } = self {
             error["field"] = json!(field);
+        }
+        if let Self::Full(full) = self {
+            error["subject"] = json!(full.subject);
+            error["limit"] = json!(full.limit);
+            error["retry_after_ms"] = json!(full.retry_after.as_millis() as u64);
         }
         json!({ "error": error })
     }
@@ -121,7 +130,7 @@ impl From<Refused> for Failure {
         match refused {
             Refused::Invalid(invalid) => invalid.into(),
             Refused::Conflict { .. } => Self::Conflict(refused.to_string()),
-            Refused::Full(full) => Self::Unavailable(full.to_string()),
+            Refused::Full(full) => Self::Full(full),
             Refused::UniqueTaken { .. } => Self::Conflict(format!(
                 "{refused}; wait until that job has ended, or use --on-conflict return or replace"
             )),
@@ -131,6 +140,8 @@ impl From<Refused> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use lovage_core::Subject;
+
     use super::*;
 
     #[test]
@@ -141,6 +152,17 @@ mod tests {
             failure.to_json().to_string(),
             r#"{"error":{"field":"queue","message":"queue: is empty; use a name","slug":"invalid"}}"#
         );
+    }
+
+    #[test]
+    fn a_full_queue_says_when_to_try_again() {
+        let retry_after = std::time::Duration::from_millis(2_500);
+        let failure =
+            Failure::from(Refused::Full(lovage_core::Full { subject: Subject::Queue, limit: 5, retry_after }));
+        assert_eq!(failure.code(), 6);
+        let error = &failure.to_json()["error"];
+        assert_eq!((&error["slug"], &error["retry_after_ms"]), (&json!("full"), &json!(2_500)));
+        assert_eq!(error["message"], "queue is full: 5 jobs may wait; try again in 3 s");
     }
 
     #[test]

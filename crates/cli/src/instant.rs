@@ -27,6 +27,17 @@ impl Serialize for Instant {
     }
 }
 
+/// The instant in few characters: the time alone if it is of the same day as `now`, `12:00:30Z`, or else the day and
+/// the minute, `2026-11-24T12:00Z`.
+pub fn short(at: Timestamp, now: Timestamp) -> String {
+    let (text, today) = (Instant(at).to_string(), Instant(now).to_string());
+    match (text.split_once('T'), today.split_once('T')) {
+        (Some((day, time)), Some((today, _))) if day == today => format!("{}Z", time.get(..8).unwrap_or(time)),
+        (Some((day, time)), _) => format!("{day}T{}Z", time.get(..5).unwrap_or(time)),
+        _ => text,
+    }
+}
+
 /// Reads an instant: RFC 3339 with an offset or `Z`; without either it is taken as UTC.
 pub fn parse(text: &str) -> Result<Timestamp, String> {
     let help = "use RFC 3339, e.g. 2026-11-24T03:00:00Z or 2026-11-24T03:00:00+01:00";
@@ -52,6 +63,14 @@ mod tests {
         for text in ["2026-11-24T03:00:00Z", "2026-11-24T04:00:00+01:00", "2026-11-24T03:00:00"] {
             assert_eq!(Instant(parse(text).unwrap()).to_string(), "2026-11-24T03:00:00.000Z", "{text}");
         }
+    }
+
+    #[test]
+    fn an_instant_of_today_is_shown_without_its_day() {
+        let at = |text: &str| parse(text).unwrap();
+        let now = at("2026-11-24T03:00:00Z");
+        assert_eq!(short(at("2026-11-24T12:00:30.250Z"), now), "12:00:30Z");
+        assert_eq!(short(at("2026-11-25T00:00:30Z"), now), "2026-11-25T00:00Z");
     }
 
     #[test]

@@ -33,12 +33,12 @@ const EXIT_CODES: &str = "
 | 2 | usage: something that was written is not acceptable |
 | 3 | not found |
 | 5 | conflict: the state of things does not allow it |
-| 6 | unavailable: a store or server cannot be reached, try again later |
+| 6 | unavailable: a store or server cannot be reached, or the queue is full; try again later |
 | 124 | timeout |
 
 An error is one sentence on standard error, `error: …`. With `--json` or `--output ndjson` a second line is an object:
-`{\"error\": {\"slug\", \"message\", \"field\"}}`; `slug` is one of invalid, not_found, conflict, unavailable, timeout,
-failed.
+`{\"error\": {\"slug\", \"message\", \"field\"}}`; `slug` is one of invalid, not_found, conflict, unavailable, full,
+timeout, failed. A `full` one also has `subject`, `limit` and `retry_after_ms`.
 ";
 
 const LOGS: &str = "

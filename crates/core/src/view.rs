@@ -12,6 +12,7 @@ use crate::names::{FlowKey, Kind, QueueName, Tenant, WorkerId};
 use crate::outcome::ErrorClass;
 use crate::priority::Priority;
 use crate::progress::Progress;
+use crate::retry::RetryPolicy;
 use crate::state::{DiscardReason, State};
 
 /// The error of a past attempt.
@@ -58,6 +59,10 @@ pub struct JobView {
     pub failed: u32,
     /// Failures that its own policy allows; absent when its kind's policy holds.
     pub max_attempts: Option<u32>,
+    /// Its own retry policy; absent when its kind's holds.
+    pub retry: Option<RetryPolicy>,
+    /// Its own hard limit of one attempt, in milliseconds; absent when its kind's holds.
+    pub timeout_ms: Option<u64>,
     /// Workers that died with it.
     pub lost: u32,
     /// When it was enqueued.

@@ -42,7 +42,8 @@ impl Facts {
         let (enqueued_at, json) = split_spec(self.stored);
         let head = if self.head.is_empty() { Head::fresh(enqueued_at) } else { Head::read(&self.head)? };
         let spec = JobSpec::decode(&json).ok();
-        let max_attempts = spec.as_ref().and_then(|spec| Some(spec.retry.as_ref()?.max_attempts));
+        let retry = spec.as_ref().and_then(|spec| spec.retry.clone());
+        let timeout_ms = spec.as_ref().and_then(|spec| spec.timeout_ms);
         let (kind, args, tenant, key, tags, metadata) = spec.map_or_else(Default::default, |spec| {
             (Some(spec.kind), Some(spec.args), spec.tenant, spec.key, spec.tags, spec.metadata)
         });
@@ -63,7 +64,9 @@ impl Facts {
             metadata,
             attempt: head.attempt,
             failed: head.failed,
-            max_attempts,
+            max_attempts: retry.as_ref().map(|policy| policy.max_attempts),
+            retry,
+            timeout_ms,
             lost: head.lost,
             enqueued_at,
             since: head.since,

@@ -114,7 +114,8 @@ fn view(row: &SqliteRow, errors: Vec<PastError>) -> Result<JobView, Fault> {
     // What cannot be read is shown as far as it can.
     let text: Option<String> = row.try_get(own(5))?;
     let spec = text.and_then(|text| JobSpec::decode(&text).ok());
-    let max_attempts = spec.as_ref().and_then(|spec| spec.retry.as_ref()).map(|policy| policy.max_attempts);
+    let retry = spec.as_ref().and_then(|spec| spec.retry.clone());
+    let timeout_ms = spec.as_ref().and_then(|spec| spec.timeout_ms);
     let (kind, args, tenant, key, tags, metadata) = match spec {
         Some(spec) => (Some(spec.kind), Some(spec.args), spec.tenant, spec.key, spec.tags, spec.metadata),
         None => Default::default(),
@@ -134,7 +135,9 @@ fn view(row: &SqliteRow, errors: Vec<PastError>) -> Result<JobView, Fault> {
         metadata,
         attempt: job.attempt,
         failed: job.failed,
-        max_attempts,
+        max_attempts: retry.as_ref().map(|policy| policy.max_attempts),
+        retry,
+        timeout_ms,
         lost: job.lost,
         enqueued_at: instant(row.try_get(own(1))?).unwrap_or_default(),
         since: instant(Some(job.since)).unwrap_or_default(),

@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lovage_core::{
-    DiscardReason, ErrorClass, JobId, JobView, Kind, PastError, Priority, Progress, QueueName, RawJson, State, Tenant,
-    Timestamp, WorkerId,
+    DiscardReason, ErrorClass, FlowKey, JobId, JobView, Kind, PastError, Priority, Progress, QueueName, RawJson,
+    RetryPolicy, State, Tenant, Timestamp, WorkerId,
 };
 use serde::Serialize;
 
-use super::table::{Table, clean};
+use super::page::Page;
+use super::table::Table;
 use crate::duration;
 use crate::instant::Instant;
 
@@ -24,11 +25,14 @@ pub struct JobLine {
     args: Option<RawJson>,
     priority: Priority,
     tenant: Option<Tenant>,
+    key: Option<FlowKey>,
     tags: Vec<String>,
     metadata: BTreeMap<String, String>,
     attempt: u32,
     failed: u32,
     max_attempts: Option<u32>,
+    retry: Option<RetryPolicy>,
+    timeout_ms: Option<u64>,
     lost: u32,
     enqueued_at: Instant,
     since: Instant,
@@ -76,11 +80,14 @@ impl From<JobView> for JobLine {
             args: view.args,
             priority: view.priority,
             tenant: view.tenant,
+            key: view.key,
             tags: view.tags,
             metadata: view.metadata,
             attempt: view.attempt,
             failed: view.failed,
             max_attempts: view.max_attempts,
+            retry: view.retry,
+            timeout_ms: view.timeout_ms,
             lost: view.lost,
             enqueued_at: Instant(view.enqueued_at),
             since: Instant(view.since),
@@ -130,6 +137,7 @@ impl JobLine {
         page.row("attempt", &self.attempts_text());
         page.row("priority", &self.priority.level());
         page.option("tenant", self.tenant.as_ref());
+        page.option("key", self.key.as_ref());
         page.option("tags", Some(self.tags.join(", ")).filter(|tags| !tags.is_empty()));
         for (key, value) in &self.metadata {
             page.row("metadata", &format!("{key}={value}"));
@@ -140,6 +148,7 @@ impl JobLine {
         page.option("started", self.started_at);
         page.option("lease until", self.lease_until);
         page.option("worker", self.worker.as_ref());
+        page.option("timeout", self.timeout_ms.map(|ms| duration::exact(Duration::from_millis(ms))));
         if self.cancel_requested {
             page.row("cancel", &"requested");
         }
@@ -150,7 +159,7 @@ impl JobLine {
             let class = class.as_ref().and_then(|class| class.as_str()).unwrap_or("failed");
             page.row("error", &format!("attempt {} at {}, {class}: {}", error.attempt, error.at, error.message));
         }
-        page.0.trim_end().to_owned()
+        page.text()
     }
 
     /// The message of the latest error, if there is one.
@@ -216,20 +225,4 @@ pub fn progress_text(progress: &Progress) -> String {
 fn first_line(text: &str) -> &str {
     let line = text.lines().next().unwrap_or("");
     line.char_indices().nth(100).map_or(line, |(end, _)| &line[..end])
-}
-
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn row(&mut self, name: &str, value: &impl ToString) {
-        let value = clean(&value.to_string()).replace('\n', "\n             ");
-        let _ = writeln!(self.0, "{name:<12} {value}");
-    }
-
-    fn option(&mut self, name: &str, value: Option<impl ToString>) {
-        if let Some(value) = value {
-            self.row(name, &value);
-        }
-    }
 }

@@ -2,17 +2,22 @@
 //!
 //! A reader that goes away (`| head`) is not an error: it ends the command quietly instead of a panic.
 
+mod flow;
 mod job;
+mod page;
+mod queue;
 mod table;
-mod views;
+mod worker;
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+pub use flow::{FlowLine, limits};
 pub use job::{JobLine, progress_text};
+pub use queue::QueueLine;
 pub use table::{Table, clean};
-pub use views::{QueueLine, WorkerLine};
+pub use worker::WorkerLine;
 
 use crate::error::{Failure, Outcome};
 
@@ -117,6 +122,12 @@ pub fn text(text: &str) -> Outcome {
 /// Something that went wrong with a part of the work, on standard error.
 pub fn warn(text: &str) {
     write_err(&format!("{text}\n"));
+}
+
+/// The text with a capital letter in front, to begin a sentence.
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The failure for programs, on standard error.

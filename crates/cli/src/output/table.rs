@@ -19,16 +19,29 @@ impl Table {
         self.rows.push(cells.into_iter().map(|cell| clean(&cell).replace('\n', " ")).collect());
     }
 
+    /// Adds a last cell to each row.
+    pub fn last_cells(&mut self, cells: impl Iterator<Item = String>) {
+        for (row, cell) in self.rows.iter_mut().zip(cells) {
+            row.push(clean(&cell).replace('\n', " "));
+        }
+    }
+
+    /// Characters of the first `columns` columns, with what stands between them and the next.
+    pub fn width(&self, columns: usize) -> usize {
+        (0..columns).map(|column| self.column_width(column) + 2).sum()
+    }
+
+    fn column_width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().map(|row| row.get(column).map_or(0, |cell| cell.chars().count()));
+        cells.max().unwrap_or(0).max(self.head[column].len())
+    }
+
     /// The text, each line ended. Numbers stand right, everything else left.
     pub fn render(&self) -> String {
         if self.rows.is_empty() {
             return format!("{}\n", self.empty);
         }
-        let width = |column: usize| {
-            let cells = self.rows.iter().map(|row| row.get(column).map_or(0, |cell| cell.chars().count()));
-            cells.max().unwrap_or(0).max(self.head[column].len())
-        };
-        let widths: Vec<usize> = (0..self.head.len()).map(width).collect();
+        let widths: Vec<usize> = (0..self.head.len()).map(|column| self.column_width(column)).collect();
         let numeric: Vec<bool> = (0..self.head.len())
             .map(|column| {
                 let number = |cell: &String| !cell.is_empty() && cell.chars().all(|c| c.is_ascii_digit());

@@ -3,7 +3,9 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod artifacts;
+mod backup;
 mod configuration;
+mod flow;
 mod help;
 mod input;
 mod jobs;

@@ -49,3 +49,12 @@ fn a_line_that_is_too_long_or_not_text_does_not_stop_the_rest() {
     assert_eq!(ran.out, "1 enqueued, 0 there before, 0 replaced, 2 refused.\n");
     place.run(&["job", "enqueue", "--ndjson", "nowhere"]).failed(2, &["ndjson: nowhere cannot be read"]);
 }
+
+#[test]
+fn many_large_jobs_go_in_although_no_call_may_carry_all_of_them() {
+    let place = Place::new();
+    let line = format!("{{\"queue\":\"mail\",\"kind\":\"debug.noop\",\"args\":\"{}\"}}\n", "x".repeat(1_000_000));
+    let args = ["--json", "--set", "max_payload_bytes=1048576", "job", "enqueue", "--ndjson", "-"];
+    let summary = place.run_reading(&line.repeat(40), &args).ok().value();
+    assert_eq!((&summary["enqueued"], &summary["refused"]), (&json!(40), &json!(0)));
+}

@@ -86,6 +86,30 @@ impl Place {
     }
 }
 
+/// Commands on one broker.
+pub struct Store<'a> {
+    pub place: &'a Place,
+    variables: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Store<'a> {
+    /// The Redis server at this address, or else the embedded file of the place.
+    pub fn new(place: &'a Place, redis: Option<&'a str>) -> Self {
+        let mut variables = vec![("LOVAGE_DEBUG_KINDS", "true")];
+        variables.extend(redis.map(|url| ("REDIS_URL", url)));
+        Self { place, variables }
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        self.place.run_with(&self.variables, args)
+    }
+
+    /// Runs a command that must succeed and answers its JSON.
+    pub fn json(&self, args: &[&str]) -> Value {
+        self.run(&[&["--json"], args].concat()).ok().value()
+    }
+}
+
 impl From<Output> for Ran {
     fn from(output: Output) -> Self {
         Self {

@@ -17,7 +17,10 @@ fn the_list_is_an_array_of_queues_with_counts() {
     });
     let mut audit = zero.clone();
     audit["scheduled"] = json!(1);
-    assert_eq!(listed[0], json!({"name": "audit", "counts": audit, "oldest_available_ms": null, "paused": null}));
+    assert_eq!(
+        listed[0],
+        json!({"name": "audit", "counts": audit, "oldest_available_ms": null, "paused": null, "flow": []})
+    );
     assert_eq!(listed[1]["counts"]["available"], json!(1));
     assert!(listed[1]["oldest_available_ms"].is_u64(), "{listed}");
     assert_eq!(place.json(&["queue", "list", "nobody-used-it"])[0]["counts"], zero);
@@ -44,7 +47,11 @@ fn a_pause_says_who_why_and_until_when() {
     let paused = place.json(&["queue", "list", "mail"])[0]["paused"].clone();
     assert_eq!((&paused["by"], &paused["why"]), (&json!("ann"), &json!("the relay is down")));
     assert_eq!(paused["until"], json!("2101-01-01T00:00:00.000Z"));
-    assert!(place.run(&["queue", "list"]).ok().out.contains("by ann: the relay is down (until 2101"));
+    let table = place.run(&["queue", "list"]).ok().out;
+    assert!(table.contains("paused by ann until 2101-01-01T"), "{table}");
+    assert!(table.lines().all(|line| line.chars().count() <= 100), "{table}");
+    let page = place.run(&["queue", "stats", "mail"]).ok().out;
+    assert!(page.contains("paused by ann until 2101-01-01T00:00Z: the relay is down\n"), "{page}");
     assert_eq!(place.json(&["queue", "resume", "mail"])["was_paused"], json!(true));
     assert_eq!(place.json(&["queue", "resume", "mail"])["was_paused"], json!(false));
     place.run(&["queue", "pause", "mail", "--for", "-1m"]).failed(2, &["--for", "negative"]);

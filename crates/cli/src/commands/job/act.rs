@@ -9,6 +9,7 @@ use super::new_job;
 use crate::commands::Context;
 use crate::commands::queue::{JobState, bulk};
 use crate::error::{Failure, Outcome};
+use crate::output;
 
 /// Which jobs.
 #[derive(Debug, Args)]
@@ -109,7 +110,7 @@ async fn all(
         return context.output.one(&answer, || format!("Would {word} {found} {state} jobs of queue {queue}."));
     }
     if found > 0 {
-        context.confirm(&format!("{} {found} {state} jobs of queue {queue}?", capital(word)))?;
+        context.confirm(&format!("{} {found} {state} jobs of queue {queue}?", output::capital(word)))?;
     }
     let done = bulk(broker, queue, state, verb.bulk()).await?;
     let answer = json!({ "queue": queue, "state": state, "verb": word, "changed": done });
@@ -182,9 +183,4 @@ pub async fn edit(context: &Context, args: EditArgs) -> Outcome {
     broker.edit(&view.queue, &view.id, edit).await?;
     let answer = json!({ "id": view.id, "queue": view.queue, "status": "edited" });
     context.output.one(&answer, || format!("Job {}: edited.", view.id))
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

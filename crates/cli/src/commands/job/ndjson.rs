@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read as _};
 
 use lovage_broker::{Broker, EnqueueOutcome};
 use lovage_core::NewJob;
+use lovage_core::limits::MAX_BATCH_BYTES;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -30,6 +31,11 @@ struct Summary {
     existing: u64,
     replaced: u64,
     refused: u64,
+    /// Those of the refused ones that a full queue may take later, and when.
+    #[serde(skip)]
+    full: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
     errors: Vec<Value>,
     #[serde(skip)]
     last_line: u64,
@@ -50,12 +56,14 @@ pub async fn run(context: &Context, source: &str) -> Outcome {
     };
     let broker = context.broker().await?;
     let longest = context.config().max_payload_bytes + BESIDE_ARGS;
+    // No call may carry more bytes of arguments than a broker takes, however large the single jobs are.
+    let most = (MAX_BATCH_BYTES / context.config().max_payload_bytes).clamp(1, BATCH);
     let (sender, mut lines) = mpsc::channel(BATCH);
     let reader = tokio::task::spawn_blocking(move || read(input, longest, &sender));
     let mut summary = Summary::default();
     let mut batch = Vec::with_capacity(BATCH);
     // Whatever is there goes in one call: a slow producer's jobs do not wait for a full batch.
-    while lines.recv_many(&mut batch, BATCH).await > 0 {
+    while lines.recv_many(&mut batch, most).await > 0 {
         if let Err(failure) = hand_in(context, &*broker, &mut batch, &mut summary).await {
             lines.close();
             let message = format!("{failure}; the lines after {} were not handed in", summary.last_line);
@@ -76,7 +84,12 @@ pub async fn run(context: &Context, source: &str) -> Outcome {
             )
         })?;
     }
-    if summary.refused > 0 { Err(Failure::Shown(1)) } else { Ok(()) }
+    match summary.refused {
+        0 => Ok(()),
+        // Nothing is wrong with the lines: the same ones may go in later.
+        refused if refused == summary.full => Err(Failure::Shown(6)),
+        _ => Err(Failure::Shown(1)),
+    }
 }
 
 /// Sends the lines that are not blank; ends early when nobody listens any more.
@@ -151,6 +164,10 @@ impl Summary {
     fn refuse(&mut self, line: u64, failure: &Failure) -> Value {
         self.refused += 1;
         output::warn(&format!("error: line {line}: {}", clean(&failure.to_string())));
+        if let Failure::Full(full) = failure {
+            self.full += 1;
+            self.retry_after_ms = self.retry_after_ms.max(Some(full.retry_after.as_millis() as u64));
+        }
         let mut answer = failure.to_json();
         answer["line"] = json!(line);
         if self.errors.len() < MAX_ERRORS {

@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use clap::{Args, ValueEnum};
 use lovage_core::{
-    Invalid, Kind, NewJob, OnConflict, Priority, QueueName, RawJson, RetryPolicy, Tenant, Timestamp, Unique,
+    FlowKey, Invalid, Kind, NewJob, OnConflict, Priority, QueueName, RawJson, RetryPolicy, Tenant, Timestamp, Unique,
 };
 
 use crate::error::{Failure, Outcome};
@@ -53,6 +53,9 @@ pub struct JobOptions {
     /// The customer or team that it belongs to
     #[arg(long)]
     tenant: Option<String>,
+    /// What it is limited by together with others: an account, a host; see `lovage queue limit --key`
+    #[arg(long)]
+    key: Option<String>,
     /// A label to search by; may be given again
     #[arg(long, value_name = "TAG")]
     tag: Vec<String>,
@@ -96,6 +99,7 @@ impl JobOptions {
         job.retry = self.max_attempts.map(|max_attempts| RetryPolicy { max_attempts, ..RetryPolicy::default() });
         job.unique = self.unique()?;
         job.tenant = self.tenant.as_deref().map(str::parse::<Tenant>).transpose()?;
+        job.key = self.key.as_deref().map(str::parse::<FlowKey>).transpose()?;
         job.tags.clone_from(&self.tag);
         job.metadata = metadata(&self.meta)?;
         Ok(job)
