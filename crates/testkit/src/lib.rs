@@ -20,6 +20,7 @@ mod redis_sentinel;
 mod redis_tls;
 pub mod s3;
 mod small_disk;
+pub mod trial;
 mod wire;
 
 pub use eventually::eventually;
@@ -35,3 +36,4 @@ pub use redis_sentinel::RedisSentinels;
 pub use redis_tls::Certificates;
 pub use s3::S3Server;
 pub use small_disk::SmallDisk;
+pub use trial::{Outcome, Trial, TrialReport, Trouble};

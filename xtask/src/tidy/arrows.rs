@@ -11,7 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lovage-artifacts", &["lovage-core"]),
     ("lovage-worker", &["lovage-core", "lovage-broker", "lovage-artifacts"]),
     ("lovage-jobs", &["lovage-core", "lovage-payloads", "lovage-worker", "lovage-artifacts"]),
-    ("lovage-testkit", &["lovage-core", "lovage-broker"]),
+    ("lovage-testkit", &["lovage-core", "lovage-broker", "lovage-worker"]),
     (
         "lovage-cli",
         &["lovage-core", "lovage-payloads", "lovage-broker", "lovage-artifacts", "lovage-worker", "lovage-jobs"],
