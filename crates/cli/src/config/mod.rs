@@ -16,7 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lovage_broker::Retention;
+use lovage_broker::{RedisTls, Retention};
 use lovage_core::limits::MAX_PAYLOAD_BYTES;
 
 pub use machine::{host, no_color, user};
@@ -36,6 +36,10 @@ pub struct Config {
     pub redis_url: Option<Secret>,
     /// What all keys in Redis begin with.
     pub redis_prefix: String,
+    /// Files of certificates for Redis.
+    pub redis_tls: RedisTls,
+    /// Replicas that must have a job before its enqueue is confirmed.
+    pub redis_wait_replicas: u32,
     /// The database that exports call `default`.
     pub database_url: Option<Secret>,
     /// Further databases for exports, by name.
@@ -91,6 +95,8 @@ impl Default for Config {
             data_dir: PathBuf::from("./lovage-data"),
             redis_url: None,
             redis_prefix: "lovage:".to_owned(),
+            redis_tls: RedisTls::default(),
+            redis_wait_replicas: 0,
             database_url: None,
             sources: BTreeMap::new(),
             storage_url: None,
