@@ -3,6 +3,7 @@
 //! `settings.rs` is the table of all settings, `file.rs` and `environment.rs` read the two outer sources, both by that
 //! table, so that a setting is declared once. Nothing outside this folder looks at the environment.
 
+mod adoptions;
 mod environment;
 mod file;
 mod machine;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use lovage_broker::{RedisTls, Retention};
 use lovage_core::limits::MAX_PAYLOAD_BYTES;
 
+pub use adoptions::Adoptions;
 pub use machine::{host, no_color, user};
 pub use secret::Secret;
 pub use settings::SETTINGS;
@@ -64,6 +66,10 @@ pub struct Config {
     pub debug_kinds: bool,
     /// How long ended jobs are kept.
     pub retention: Retention,
+    /// Queues of apalis whose tasks become jobs.
+    pub adopt_apalis: Adoptions,
+    /// The Redis that apalis uses; the one that carries our queue when absent.
+    pub adopt_redis_url: Option<Secret>,
     /// Logs as JSON lines instead of text.
     pub log_json: bool,
     /// What is logged; the command's own default when absent.
@@ -109,6 +115,8 @@ impl Default for Config {
             sqlite_synchronous_full: true,
             debug_kinds: false,
             retention: Retention::default(),
+            adopt_apalis: Adoptions::default(),
+            adopt_redis_url: None,
             log_json: false,
             log: None,
             environment: None,

@@ -257,6 +257,20 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.retention.discarded_count = number(text, 0, u64::from(u32::MAX))?
     ),
     setting!(
+        "adopt.apalis",
+        "LOVAGE_ADOPT__APALIS",
+        "Queues of apalis-redis that a worker adopts, [SOURCE@]QUEUE=KIND, several with commas.",
+        |c| c.adopt_apalis.to_string(),
+        |c, text| c.adopt_apalis = text.parse()?
+    ),
+    setting!(
+        "adopt.redis_url",
+        "LOVAGE_ADOPT__REDIS_URL",
+        "Redis that apalis uses; empty for the one that carries the queue.",
+        |c| shown(c.adopt_redis_url.as_ref()),
+        |c, text| c.adopt_redis_url = address(text, &["redis", "rediss"])?
+    ),
+    setting!(
         "aws.access_key_id",
         "AWS_ACCESS_KEY_ID",
         "Key id for an S3-compatible store.",
