@@ -32,7 +32,8 @@ impl Link {
     /// Reads the address; connects later.
     pub(crate) fn new(url: &str) -> Result<Self, Invalid> {
         // The library's own text could repeat the address with its password.
-        let help = "use redis://[user:password@]host[:port][/database], or rediss:// for TLS";
+        let help = "use redis://[user:password@]host[:port][/database], or rediss:// for TLS; sentinels and clusters \
+                    are not looked for here";
         let unreadable = |_: RedisError| Invalid::new("adopt.redis_url", "cannot be read", help);
         let info = url.into_connection_info().map_err(unreadable)?;
         let address = info.addr().to_string();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use apalis_core::backend::TaskSink as _;
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
-use apalis_redis::{Config, RedisStorage};
+use apalis_redis::{Config, ConnectionManager, RedisStorage};
 use lovage_broker::{Reader as _, RedisBroker, RedisConfig};
 use lovage_core::{Counts, EventKind, QueueName, State};
 use lovage_testkit::{Process, RedisServer, Signal, eventually};
@@ -52,11 +52,11 @@ impl Stage {
     }
 
     async fn push(&self, count: u32) {
-        let connection = apalis_redis::connect(self.server.url()).await.expect("Redis answers");
+        let connection = connect(&self.server.url()).await;
         let config = Config::default().queue("shop::Email");
         let mut storage = RedisStorage::<Value>::new(connection).with_config(config);
         let task = |id: u32| TaskBuilder::new(json!({ "number": id })).task_id(TaskId::from_int(id.into())).build();
-        // apalis sends what it is given in one script, and waits half a second for it.
+        // apalis sends what it is given in one script.
         for first in (0..count).step_by(500) {
             let tasks = (first..count.min(first + 500)).map(task);
             storage.push_all(futures::stream::iter(tasks)).await.expect("pushed");
@@ -91,6 +91,18 @@ impl Stage {
             cursor = page.next;
         }
     }
+}
+
+/// As `apalis_redis::connect`, with more than half a second for an answer: tests share their machine.
+async fn connect(url: &str) -> ConnectionManager {
+    let config = redis::aio::ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    redis::Client::open(url)
+        .expect("an address")
+        .get_connection_manager_with_config(config)
+        .await
+        .expect("Redis answers")
 }
 
 /// Rows 01 and 02: workers that adopt are killed with -9 under load, again and again, while others go on; each of

@@ -12,7 +12,7 @@ use lovage_core::{Clock as _, State, Timestamp};
 use lovage_testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{Email, PATIENCE, SOURCE, Stage, email, task, ulid_task};
+use crate::stage::{Email, PATIENCE, SOURCE, Stage, connect, email, task, ulid_task};
 
 /// Row 03: more at once than apalis' own worker can promote, and than any of our calls takes.
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn several_adopters_take_every_task_once_while_producers_push() {
 #[tokio::test]
 async fn the_keys_are_those_of_apalis() {
     let stage = Stage::open().await;
-    let connection = apalis_redis::connect(stage.server.url()).await.unwrap();
+    let connection = connect(&stage.server.url()).await;
     let mut storage = RedisStorage::<Email>::new(connection);
     let config = storage.config().clone();
     assert!(config.queue.as_ref().ends_with("::stage::Email"), "the type's name: {}", config.queue.as_ref());

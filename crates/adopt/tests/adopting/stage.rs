@@ -50,7 +50,7 @@ impl Stage {
 
     /// A producer as any service has it.
     pub async fn storage(&self) -> Storage {
-        let connection = apalis_redis::connect(self.server.url()).await.unwrap();
+        let connection = connect(&self.server.url()).await;
         RedisStorage::new(connection).with_config(Config::default().queue(SOURCE))
     }
 
@@ -100,8 +100,7 @@ impl Stage {
 
     /// Asks Redis itself.
     pub async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
-        let client = redis::Client::open(self.server.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = connect(&self.server.url()).await;
         redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await.unwrap()
     }
 
@@ -119,6 +118,14 @@ impl Stage {
     pub async fn meta(&self, id: &str, field: &str) -> Option<String> {
         self.ask(&["HGET", &format!("{SOURCE}:meta:{id}"), field]).await
     }
+}
+
+/// As `apalis_redis::connect`, with more than half a second for an answer: tests share their machine.
+pub async fn connect(url: &str) -> ConnectionManager {
+    let config = redis::aio::ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    redis::Client::open(url).unwrap().get_connection_manager_with_config(config).await.unwrap()
 }
 
 /// A task with an id of the producer's choice.

@@ -39,8 +39,7 @@ impl Stage {
 
     /// Asks Redis itself.
     pub async fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
-        let client = redis::Client::open(self.server.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = connect(&self.server.url()).await;
         redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await.unwrap()
     }
 
@@ -59,7 +58,15 @@ impl Stage {
 }
 
 pub async fn storage(url: &str, config: &Config) -> Storage {
-    RedisStorage::new(apalis_redis::connect(url).await.unwrap()).with_config(config.clone())
+    RedisStorage::new(connect(url).await).with_config(config.clone())
+}
+
+/// As `apalis_redis::connect`, with more than half a second for an answer: tests share their machine.
+async fn connect(url: &str) -> ConnectionManager {
+    let config = redis::aio::ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    redis::Client::open(url).unwrap().get_connection_manager_with_config(config).await.unwrap()
 }
 
 /// A worker as apalis' guide has it, looking for tasks every 20 ms.
