@@ -26,6 +26,7 @@ impl Handler for Nap {
 
     async fn run(&self, _args: Args, _job: JobContext) -> std::result::Result<(), JobError> {
         self.0.add_permits(1);
+        // bounded wait: to last a second is all that the job does
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(())
     }
