@@ -28,7 +28,7 @@ usage: cargo xtask <command>
   licences        licences and banned crates, as deny.toml says
   setup           only prepare what the tests need: redis-server, PostgreSQL, an S3 server
   coverage [ARGS] line coverage of the whole workspace, at least 85 % (needs cargo-tarpaulin)
-  bench [NAME]    measure; NAME is queue
+  bench queue     measure; --peers beside others, --runs N, --only NAME, --jobs N, --json FILE, --markdown FILE
 ";
 
 fn main() -> ExitCode {
@@ -43,7 +43,8 @@ fn main() -> ExitCode {
         ["licences"] => licences::run(),
         ["setup"] => setup::run(),
         ["coverage", rest @ ..] => setup::run().and_then(|()| coverage::run_tests(rest)),
-        ["bench"] | ["bench", "queue"] => bench::queue(),
+        ["bench", "queue", rest @ ..] => bench::queue(rest),
+        ["bench"] => bench::queue(&[]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -19,9 +19,25 @@ pub fn program(name: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// What `cargo run` tells this program about itself. Build scripts that look at these variables (ring's does) would run
+/// again, and everything above them be compiled again, whenever cargo is called from here and by hand in turn.
+const OURS: [&str; 7] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
 /// `cargo` with arguments.
 pub fn cargo(arguments: &[&str]) -> Command {
-    program("cargo", arguments)
+    let mut command = program("cargo", arguments);
+    for name in OURS {
+        command.env_remove(name);
+    }
+    command
 }
 
 /// Runs a command, its output going where ours goes, and fails if it does.

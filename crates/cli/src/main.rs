@@ -3,6 +3,7 @@
 //! This is the only place that knows every room. The walk of a job begins here when it is enqueued by hand
 //! (`commands/job/`), and the worker that ends it is put together here (`commands/worker.rs`, `rooms.rs`).
 
+mod adoption;
 mod arguments;
 mod commands;
 mod config;

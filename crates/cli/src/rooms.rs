@@ -17,6 +17,8 @@ pub async fn broker(config: &Config) -> Result<Arc<dyn Broker>, BrokerError> {
     if let Some(url) = &config.redis_url {
         let redis = RedisConfig {
             url: url.reveal().to_owned(),
+            tls: config.redis_tls.clone(),
+            wait_replicas: config.redis_wait_replicas,
             prefix: config.redis_prefix.clone(),
             retention: config.retention,
             max_payload_bytes: config.max_payload_bytes,

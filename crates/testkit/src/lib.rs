@@ -1,4 +1,5 @@
-//! Private servers, temporary stores, a fake clock and a faulty broker, for tests only.
+//! Private servers, small disks, a proxy that breaks connections, a faulty broker, and trials for handlers of your own;
+//! for tests only.
 //!
 //! Every server listens on a free loopback port, keeps its files in a temporary folder and ends with its handle. A
 //! missing program fails loudly and says how to install it.
@@ -18,6 +19,8 @@ mod redis_keys;
 mod redis_sentinel;
 mod redis_tls;
 pub mod s3;
+mod small_disk;
+pub mod trial;
 mod wire;
 
 pub use eventually::eventually;
@@ -32,3 +35,5 @@ pub use redis_keys::KeyWatch;
 pub use redis_sentinel::RedisSentinels;
 pub use redis_tls::Certificates;
 pub use s3::S3Server;
+pub use small_disk::SmallDisk;
+pub use trial::{Outcome, Trial, TrialReport, Trouble};

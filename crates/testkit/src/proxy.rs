@@ -23,9 +23,10 @@ pub struct Proxy {
     orders: mpsc::UnboundedSender<(Order, std::sync::mpsc::Sender<()>)>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Order {
     Cut,
+    Answer(Arc<[u8]>),
     HalfOpen,
     Blackhole,
     Refuse,
@@ -70,7 +71,9 @@ impl Proxy {
                 // Whoever started it may be gone already.
                 let _ = ready.send(address);
                 let door = Door { address, listener: Some(listener), shut: None };
-                Switchboard { target, line, door, next: 0, weather: watch::Sender::default() }.run(ordered).await;
+                Switchboard { target, line, door, next: 0, weather: watch::Sender::default(), answer: None }
+                    .run(ordered)
+                    .await;
             });
         });
         let address = started.await.expect("the proxy starts");
@@ -92,6 +95,12 @@ impl Proxy {
     /// Resets all connections; new ones are served.
     pub fn cut(&self) {
         self.order(Order::Cut);
+    }
+
+    /// Resets all connections and gives whoever connects from now on this answer to whatever they send, e.g. a status
+    /// 500, until [`Proxy::heal`].
+    pub fn answer(&self, answer: &str) {
+        self.order(Order::Answer(answer.as_bytes().into()));
     }
 
     /// Stops passing anything on and keeps the sockets open, as if the other side had lost its power. New connections
@@ -162,6 +171,8 @@ struct Switchboard {
     /// The number of the next connection.
     next: u64,
     weather: watch::Sender<Weather>,
+    /// What new connections get instead of the target.
+    answer: Option<Arc<[u8]>>,
 }
 
 impl Switchboard {
@@ -170,28 +181,36 @@ impl Switchboard {
             tokio::select! {
                 order = orders.recv() => {
                     let Some((order, done)) = order else { return };
-                    self.obey(order);
+                    self.obey(&order);
                     // The caller waits for it, unless its test is over.
                     let _ = done.send(());
                 }
                 Some(client) = self.door.knock() => {
                     let weather = self.weather.subscribe();
-                    tokio::spawn(wire::connect(client, self.target, self.line.clone(), (self.next, weather)));
+                    let place = (self.next, weather);
+                    match &self.answer {
+                        None => drop(tokio::spawn(wire::connect(client, self.target, self.line.clone(), place))),
+                        Some(answer) => drop(tokio::spawn(wire::answer(client, Arc::clone(answer), place))),
+                    }
                     self.next += 1;
                 }
             }
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: &Order) {
         let next = self.next;
         match order {
             Order::Refuse => self.door.shut(),
-            Order::Heal => self.door.open(),
+            Order::Answer(answer) => self.answer = Some(Arc::clone(answer)),
+            Order::Heal => {
+                self.door.open();
+                self.answer = None;
+            }
             Order::Cut | Order::HalfOpen | Order::Blackhole => {}
         }
         self.weather.send_modify(|weather| match order {
-            Order::Cut => weather.cut_before = next,
+            Order::Cut | Order::Answer(_) => weather.cut_before = next,
             Order::HalfOpen => weather.silent = true,
             Order::Blackhole => weather.held = true,
             Order::Refuse => {}

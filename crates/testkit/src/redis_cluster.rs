@@ -21,12 +21,13 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts three primaries that keep nothing on disk but what the cluster is.
     pub async fn start() -> Self {
-        Self::start_with(PRIMARIES, &[]).await
+        // Nobody is to be taken for dead only because the machine is busy.
+        Self::start_with(PRIMARIES, &["--cluster-node-timeout", "60000"]).await
     }
 
     /// Starts three primaries with a replica each.
     pub async fn start_with_replicas() -> Self {
-        let cluster = Self::start_with(2 * PRIMARIES, &[]).await;
+        let cluster = Self::start_with(2 * PRIMARIES, &["--cluster-node-timeout", "5000"]).await;
         let (primaries, replicas) = cluster.servers.split_at(PRIMARIES);
         for (primary, replica) in primaries.iter().zip(replicas) {
             let id = primary.command(&["CLUSTER", "MYID"]).text().to_owned();
@@ -148,7 +149,7 @@ fn start_member(settings: &[&str]) -> RedisServer {
     // Somebody else may take the port meanwhile; then the server does not come up and the test says so.
     let bus = free_port();
     let bus_port = bus.to_string();
-    let mut all = vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-port", &bus_port];
+    let mut all = vec!["--cluster-enabled", "yes", "--cluster-port", &bus_port];
     // Each replica may take over at once, however long it has been away from its primary.
     all.extend(["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0"]);
     all.extend(settings);

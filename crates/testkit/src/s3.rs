@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -67,6 +67,11 @@ impl S3Server {
         format!("http://{}", self.address)
     }
 
+    /// Its address for a [`Proxy`](crate::Proxy).
+    pub fn socket(&self) -> SocketAddr {
+        self.address.parse().expect("an address and a port")
+    }
+
     /// The settings that a client needs, by the names of Amazon's own tools.
     pub fn settings(&self) -> [(&'static str, String); 4] {
         [
@@ -87,6 +92,17 @@ impl S3Server {
     pub fn unfinished_uploads(&self) -> usize {
         let (_, body) = self.request("GET", &format!("/{}?uploads", self.bucket));
         elements(&body, "UploadId").len()
+    }
+
+    /// Parts that uploads have which were begun and neither completed nor aborted.
+    pub fn unfinished_parts(&self) -> usize {
+        let (_, body) = self.request("GET", &format!("/{}?uploads", self.bucket));
+        let uploads = elements(&body, "Key").into_iter().zip(elements(&body, "UploadId"));
+        let parts = uploads.map(|(key, id)| {
+            let (_, body) = self.request("GET", &format!("/{}/{key}?uploadId={id}", self.bucket));
+            elements(&body, "PartNumber").len()
+        });
+        parts.sum()
     }
 
     /// Freezes the server: connections stay open and nothing answers.

@@ -80,6 +80,26 @@ pub(crate) async fn connect(mut client: TcpStream, target: SocketAddr, line: Lin
     }
 }
 
+/// Says the same to whatever the client sends, and listens until it has said everything.
+pub(crate) async fn answer(mut client: TcpStream, answer: Arc<[u8]>, (number, mut scissors): Place) {
+    let talk = async {
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let mut said = false;
+        while client.read(&mut buffer).await? > 0 {
+            if !std::mem::replace(&mut said, true) {
+                client.write_all(&answer).await?;
+                client.shutdown().await?;
+            }
+        }
+        Ok::<_, io::Error>(())
+    };
+    tokio::select! {
+        // A client that goes away has heard enough.
+        _ = talk => {}
+        _ = scissors.wait_for(|weather| weather.cuts(number)) => {}
+    }
+}
+
 /// One direction: reads as fast as it comes, writes when it is due and the weather allows.
 async fn pass(
     mut from: ReadHalf<'_>,

@@ -158,3 +158,19 @@ async fn a_target_that_is_away_is_a_reset() {
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
     assert!(timeout(LONG, stream.read_u8()).await.unwrap().is_err());
 }
+
+#[tokio::test]
+async fn an_answer_replaces_the_target_until_it_is_healed() {
+    let proxy = Proxy::start(echo().await).await;
+    let mut before = connect(&proxy).await;
+    hears_itself(&mut before).await;
+    proxy.answer("no");
+    assert!(timeout(LONG, before.read_u8()).await.unwrap().is_err(), "what was there is cut");
+    let mut meanwhile = connect(&proxy).await;
+    meanwhile.write_all(b"hello").await.unwrap();
+    let mut said = String::new();
+    timeout(LONG, meanwhile.read_to_string(&mut said)).await.unwrap().unwrap();
+    assert_eq!(said, "no");
+    proxy.heal();
+    hears_itself(&mut connect(&proxy).await).await;
+}

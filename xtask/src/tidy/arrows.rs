@@ -9,12 +9,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lovage-payloads", &["lovage-core"]),
     ("lovage-broker", &["lovage-core"]),
     ("lovage-artifacts", &["lovage-core"]),
+    ("lovage-adopt", &["lovage-core", "lovage-broker"]),
     ("lovage-worker", &["lovage-core", "lovage-broker", "lovage-artifacts"]),
     ("lovage-jobs", &["lovage-core", "lovage-payloads", "lovage-worker", "lovage-artifacts"]),
-    ("lovage-testkit", &["lovage-core", "lovage-broker"]),
+    ("lovage-testkit", &["lovage-core", "lovage-broker", "lovage-worker"]),
     (
         "lovage-cli",
-        &["lovage-core", "lovage-payloads", "lovage-broker", "lovage-artifacts", "lovage-worker", "lovage-jobs"],
+        &[
+            "lovage-core",
+            "lovage-payloads",
+            "lovage-broker",
+            "lovage-artifacts",
+            "lovage-adopt",
+            "lovage-worker",
+            "lovage-jobs",
+        ],
     ),
     ("xtask", &[]),
 ];

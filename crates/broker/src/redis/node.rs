@@ -23,8 +23,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 /// Between questions to sentinels.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Which of a server's connections a call takes. With claims apart from ends, Redis and this process read one while
-/// the other's answers are on their way.
+/// Which of a server's connections a call takes. The long answers of claims do not stand before those of ends and
+/// renewals; what that is worth in jobs a second was within the noise of a busy machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     /// Claims and sweeps.

@@ -62,17 +62,17 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE = "base" "events" "batch" "limits" "gates" "job" "moves" "keys" "depth" "join" "enqueue";
-    CLAIM = "base" "events" "pace" "usual" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant"
-        "give" "turns" "reopen" "again" "claim";
+    ENQUEUE = "base" "events" "batch" "limits" "gates" "slots" "job" "moves" "keys" "depth" "join" "enqueue";
+    CLAIM = "base" "events" "pace" "usual" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant" "take"
+        "give" "turns" "round" "choose" "reopen" "again" "claim";
     RENEW = "base" "events" "job" "held" "renew";
-    FINISH = "base" "events" "plain" "limits" "gates" "job" "breakers" "moves" "held" "settle" "finish";
+    FINISH = "base" "events" "plain" "limits" "gates" "slots" "job" "breakers" "moves" "held" "settle" "finish";
     REPORT = "base" "events" "job" "held" "report";
-    SWEEP = "base" "events" "limits" "gates" "job" "breakers" "moves" "due" "slices" "prune" "reopen" "sweep";
-    OPERATE = "base" "events" "limits" "gates" "job" "moves" "act" "operate";
-    BULK = "base" "events" "limits" "gates" "job" "moves" "act" "bulk";
+    SWEEP = "base" "events" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "reopen" "sweep";
+    OPERATE = "base" "events" "limits" "gates" "slots" "job" "moves" "act" "operate";
+    BULK = "base" "events" "limits" "gates" "slots" "job" "moves" "act" "bulk";
     EDIT = "base" "events" "job" "edit";
-    SUBJECT = "base" "events" "limits" "gates" "job" "breakers" "subject";
+    SUBJECT = "base" "events" "limits" "gates" "slots" "job" "breakers" "subject";
     LOOK = "base" "job" "facts" "look";
     LIST = "base" "job" "facts" "list";
     LINE = "base" "job" "facts" "lane" "line";

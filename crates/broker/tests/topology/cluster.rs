@@ -150,6 +150,11 @@ async fn row_16_a_replica_takes_over_in_a_cluster() {
     cluster.servers[owner].kill9();
     let gone = broker.enqueue(vec![job(&queue(), "late")]).await;
     assert!(gone.is_err_and(|error| error.is_transient()));
+    let replica = &cluster.servers[owner + 3];
+    eventually("the replica has taken over", PATIENCE, async || {
+        replica.command(&["INFO", "replication"]).text().contains("role:master").then_some(())
+    })
+    .await;
     cluster.settled().await;
     // The server that took over has no replica any more, so nothing is confirmed; the worker's side goes on.
     let stop = Arc::new(AtomicBool::new(true));

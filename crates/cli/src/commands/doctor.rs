@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Context;
 use crate::error::{Failure, Outcome};
 use crate::output::Table;
-use crate::rooms;
+use crate::{adoption, rooms};
 
 /// One thing that was checked.
 #[derive(Debug, Serialize)]
@@ -23,6 +23,9 @@ pub async fn run(context: &Context) -> Outcome {
     broker(context, &mut findings).await;
     storage(context, &mut findings).await;
     sources(context, &mut findings).await;
+    for (check, result) in adoption::findings(context.config()).await {
+        add(&mut findings, &check, result.map_err(|failure| failure.to_string()));
+    }
     context.output.many(&findings, table)?;
     let wrong = findings.iter().filter(|finding| !finding.ok).count();
     if wrong == 0 {

@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use crate::config::Origin;
 use crate::error::Outcome;
-use crate::{lifecycle, rooms};
+use crate::{adoption, lifecycle, rooms};
 
 /// Options of `lovage up`.
 #[derive(Debug, Args)]
@@ -21,7 +21,11 @@ pub async fn run(context: Context, _args: &UpArgs) -> Outcome {
     rooms::broker(config).await?;
     let shutdown = lifecycle::listen()?;
     context.output.note(&banner(&context, debug));
-    rooms::worker(config, rooms::worker_config(config)?, handlers).run(shutdown).await?;
+    let settings = rooms::worker_config(config)?;
+    let adopting = adoption::start(config, &settings.id, &shutdown, false).await?;
+    let ended = rooms::worker(config, settings, handlers).run(shutdown).await;
+    adopting.end().await;
+    ended?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::Context;
 use super::worker_admin::{self, WorkerCommand};
 use crate::config::Flags;
 use crate::error::{Failure, Outcome};
-use crate::{lifecycle, rooms};
+use crate::{adoption, lifecycle, rooms};
 
 /// Options of `lovage worker`.
 #[derive(Debug, Args)]
@@ -36,6 +36,9 @@ pub struct RunArgs {
     /// Exit once no job is available in any of the queues
     #[arg(long)]
     exit_when_empty: bool,
+    /// Take over what apalis-redis producers push, e.g. emails=email.send; may be given again
+    #[arg(long, value_name = "[SOURCE@]QUEUE=KIND")]
+    adopt_apalis: Vec<String>,
 }
 
 impl RunArgs {
@@ -46,6 +49,10 @@ impl RunArgs {
             if let Some(value) = value {
                 flags.set.push((key.to_owned(), value.clone(), format!("--{key}")));
             }
+        }
+        if !self.adopt_apalis.is_empty() {
+            let all = self.adopt_apalis.join(",");
+            flags.set.push(("adopt.apalis".to_owned(), all, "--adopt-apalis".to_owned()));
         }
     }
 }
@@ -65,7 +72,10 @@ pub async fn run(context: Context, args: WorkerArgs) -> Outcome {
         broker = rooms::broker_name(config), storage = config.storage(), "worker starts"
     );
     let shutdown = lifecycle::listen()?;
-    rooms::worker(config, settings, handlers).run(shutdown).await?;
+    let adopting = adoption::start(config, &settings.id, &shutdown, settings.exit_when_empty).await?;
+    let ended = rooms::worker(config, settings, handlers).run(shutdown).await;
+    adopting.end().await;
+    ended?;
     Ok(())
 }
 

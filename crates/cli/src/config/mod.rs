@@ -3,6 +3,7 @@
 //! `settings.rs` is the table of all settings, `file.rs` and `environment.rs` read the two outer sources, both by that
 //! table, so that a setting is declared once. Nothing outside this folder looks at the environment.
 
+mod adoptions;
 mod environment;
 mod file;
 mod machine;
@@ -16,9 +17,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use lovage_broker::Retention;
+use lovage_broker::{RedisTls, Retention};
 use lovage_core::limits::MAX_PAYLOAD_BYTES;
 
+pub use adoptions::Adoptions;
 pub use machine::{host, no_color, user};
 pub use secret::Secret;
 pub use settings::SETTINGS;
@@ -36,6 +38,10 @@ pub struct Config {
     pub redis_url: Option<Secret>,
     /// What all keys in Redis begin with.
     pub redis_prefix: String,
+    /// Files of certificates for Redis.
+    pub redis_tls: RedisTls,
+    /// Replicas that must have a job before its enqueue is confirmed.
+    pub redis_wait_replicas: u32,
     /// The database that exports call `default`.
     pub database_url: Option<Secret>,
     /// Further databases for exports, by name.
@@ -60,6 +66,10 @@ pub struct Config {
     pub debug_kinds: bool,
     /// How long ended jobs are kept.
     pub retention: Retention,
+    /// Queues of apalis whose tasks become jobs.
+    pub adopt_apalis: Adoptions,
+    /// The Redis that apalis uses; the one that carries our queue when absent.
+    pub adopt_redis_url: Option<Secret>,
     /// Logs as JSON lines instead of text.
     pub log_json: bool,
     /// What is logged; the command's own default when absent.
@@ -91,6 +101,8 @@ impl Default for Config {
             data_dir: PathBuf::from("./lovage-data"),
             redis_url: None,
             redis_prefix: "lovage:".to_owned(),
+            redis_tls: RedisTls::default(),
+            redis_wait_replicas: 0,
             database_url: None,
             sources: BTreeMap::new(),
             storage_url: None,
@@ -103,6 +115,8 @@ impl Default for Config {
             sqlite_synchronous_full: true,
             debug_kinds: false,
             retention: Retention::default(),
+            adopt_apalis: Adoptions::default(),
+            adopt_redis_url: None,
             log_json: false,
             log: None,
             environment: None,

@@ -45,6 +45,13 @@ fn shown(value: Option<&impl ToString>) -> String {
     value.map(ToString::to_string).unwrap_or_default()
 }
 
+/// The forms of Redis; the broker says what belongs behind each.
+const REDIS: &[&str] = &["redis", "rediss", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"];
+
+fn path(value: Option<&PathBuf>) -> String {
+    value.map(|path| path.display().to_string()).unwrap_or_default()
+}
+
 /// A URL with one of these schemes; the text itself is never repeated, it may carry a password.
 fn address(text: &str, schemes: &[&str]) -> Result<Option<Secret>, String> {
     let Some(text) = optional(text) else { return Ok(None) };
@@ -87,9 +94,9 @@ pub static SETTINGS: &[Setting] = &[
     setting!(
         "redis_url",
         "REDIS_URL",
-        "Redis or Valkey 7+ that carries the queue; empty for the embedded SQLite broker.",
+        "Redis or Valkey 7+ that carries the queue, one server, sentinels or a cluster; empty for the embedded broker.",
         |c| shown(c.redis_url.as_ref()),
-        |c, text| c.redis_url = address(text, &["redis", "rediss"])?
+        |c, text| c.redis_url = address(text, REDIS)?
     ),
     setting!(
         "redis_prefix",
@@ -97,6 +104,34 @@ pub static SETTINGS: &[Setting] = &[
         "What all keys in Redis begin with.",
         |c| c.redis_prefix.clone(),
         |c, text| text.clone_into(&mut c.redis_prefix)
+    ),
+    setting!(
+        "redis_ca_file",
+        "LOVAGE_REDIS_CA_FILE",
+        "PEM file of the authority that signed Redis' certificate; empty for those that the system trusts.",
+        |c| path(c.redis_tls.ca_file.as_ref()),
+        |c, text| c.redis_tls.ca_file = optional(text).map(PathBuf::from)
+    ),
+    setting!(
+        "redis_cert_file",
+        "LOVAGE_REDIS_CERT_FILE",
+        "PEM file of the certificate that Redis asks for, if it does.",
+        |c| path(c.redis_tls.cert_file.as_ref()),
+        |c, text| c.redis_tls.cert_file = optional(text).map(PathBuf::from)
+    ),
+    setting!(
+        "redis_key_file",
+        "LOVAGE_REDIS_KEY_FILE",
+        "PEM file of the key of that certificate.",
+        |c| path(c.redis_tls.key_file.as_ref()),
+        |c, text| c.redis_tls.key_file = optional(text).map(PathBuf::from)
+    ),
+    setting!(
+        "redis_wait_replicas",
+        "LOVAGE_REDIS_WAIT_REPLICAS",
+        "Replicas that must have a job before its enqueue is confirmed, 0 to 16.",
+        |c| c.redis_wait_replicas.to_string(),
+        |c, text| c.redis_wait_replicas = number(text, 0, 16)?
     ),
     setting!(
         "database_url",
@@ -220,6 +255,20 @@ pub static SETTINGS: &[Setting] = &[
         "How many discarded jobs are kept in a queue.",
         |c| c.retention.discarded_count.to_string(),
         |c, text| c.retention.discarded_count = number(text, 0, u64::from(u32::MAX))?
+    ),
+    setting!(
+        "adopt.apalis",
+        "LOVAGE_ADOPT__APALIS",
+        "Queues of apalis-redis that a worker adopts, [SOURCE@]QUEUE=KIND, several with commas.",
+        |c| c.adopt_apalis.to_string(),
+        |c, text| c.adopt_apalis = text.parse()?
+    ),
+    setting!(
+        "adopt.redis_url",
+        "LOVAGE_ADOPT__REDIS_URL",
+        "Redis that apalis uses; empty for the one that carries the queue.",
+        |c| shown(c.adopt_redis_url.as_ref()),
+        |c, text| c.adopt_redis_url = address(text, &["redis", "rediss"])?
     ),
     setting!(
         "aws.access_key_id",

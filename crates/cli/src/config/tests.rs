@@ -71,7 +71,8 @@ fn a_value_that_cannot_be_used_says_what_can() {
         ("\nconcurrency = \"many\"", 2, "\"many\""),
         ("queues = [\"a\"]", 1, "is of type array"),
         ("log_format = \"xml\"", 1, "use json or pretty"),
-        ("redis_url = \"http://x\"", 1, "begin it with redis: or rediss:"),
+        ("redis_url = \"http://x\"", 1, "begin it with redis: or rediss: or redis+sentinel:"),
+        ("redis_wait_replicas = -1", 1, "use a whole number from 0 to 16"),
         ("[sources.Shop]\nurl = \"x\"", 2, "cannot be used"),
         ("a = = b", 1, ""),
     ] {

@@ -9,4 +9,5 @@ mod processes;
 mod redis_troubles;
 mod stage;
 mod stopping;
+mod stores;
 mod twenty_points;

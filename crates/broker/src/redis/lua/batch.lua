@@ -1,4 +1,4 @@
--- First part of enqueue.lua: what is there, and the short way of the usual batch.
+-- Prelude of enqueue.lua: what is there, and the short way of the usual batch.
 
 local count = (#ARGV - 2) / 3
 -- The first write, and one that an exhausted Redis refuses: nothing is half-written then.

@@ -1,4 +1,4 @@
--- First part of finish.lua: the short way of attempts that completed without a result, most of all.
+-- Prelude of finish.lua: the short way of attempts that completed without a result, most of all.
 
 local plain, status, completed, unsettled = tonumber(ARGV[4]), {}, {}, {}
 -- Ends them without taking their heads apart: only state and time change in them. What needs more is left in `unsettled`,

@@ -1,4 +1,4 @@
--- First part of claim.lua: the short way of the usual claim.
+-- Prelude of claim.lua: the short way of the usual claim.
 
 local function due_at(set) return tonumber(call('ZRANGE', set, 0, 0, 'WITHSCORES')[2] or math.huge) end
 -- When nothing is due, and there is nothing to choose from but fresh jobs, none of them void: gives out the first of

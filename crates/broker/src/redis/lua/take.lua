@@ -1,0 +1,35 @@
+-- Prelude of claim.lua: what becomes of a waiting job whose turn it is.
+
+local function park(id, h, subject)
+  h.held = subject
+  later('ZADD', WAITING, 0, member(id, h))
+  later('HSET', HEAD, id, format(h))
+  parked[subject] = again(gate(subject), 0)
+end
+
+local function discard_damaged(id, h, spec)
+  if not spec or #spec < 12 then later('HSET', SPEC, id, pack('>I6I6', h.since, h.place)) end
+  discard(id, h, CORRUPT)
+  say('d', 'd', h.attempt, id, CORRUPT)
+end
+-- A job of WAITING: leased, held back, or discarded if it is too late for it or it cannot be read.
+local function take(text, id, spec, raw)
+  looked = looked + 1
+  later('ZREM', WAITING, text)
+  if not raw then return end
+  local h = parse(raw)
+  if h.damaged or not spec or #spec < 12 then
+    return discard_damaged(id, h, spec)
+  elseif h.expires > 0 and h.expires <= now then
+    discard(id, h, EXPIRED)
+    return say('x', 'd', h.attempt, id, EXPIRED)
+  end
+  local subject = refused_by(id, spec, h.key)
+  if subject then return park(id, h, subject) end
+  admit(id, spec, h.tenant, h.key)
+  deeper(h, -1)
+  if h.expires > 0 then later('ZREM', EXPIRING, id) end
+  h.state, h.since, h.started, h.worker, h.cancel, h.held = 'r', now, now, worker, 0, ''
+  h.token, h.attempt = stamp(), h.attempt + 1
+  grant(id, spec, format(h), h.attempt)
+end
