@@ -6,6 +6,8 @@
 
 mod run;
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 #[tokio::main]
@@ -13,15 +15,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let jobs: u64 = std::env::args().nth(1).map_or(Ok(200_000), |text| text.parse())?;
     let began = Instant::now();
     let phases = run::Crowd::new(jobs).await?.run().await?;
+    let longest = |times: &[Duration], share: usize| {
+        times.get(times.len() / share).map_or_else(|| "-".to_owned(), |time| format!("{time:.1?}"))
+    };
+    println!("{jobs} jobs, {:.0} s\n", began.elapsed().as_secs_f64());
     println!(
-        "{jobs} jobs, {:.0} s; commands that took Redis longer than {:?}\n",
-        began.elapsed().as_secs_f64(),
-        run::SLOW
+        "{:<30} {:>8} {:>10} {:>10} {:>10} {:>8} {:>10}",
+        "phase", "calls", "cpu p50", "cpu p99", "cpu max", "> 10 ms", "slowest"
     );
-    println!("{:<30} {:>8} {:>8} {:>10}", "phase", "calls", "slow", "slowest");
-    for run::Phase { name, calls, slow } in phases {
-        let slowest = slow.first().map_or_else(|| "-".to_owned(), |longest| format!("{longest:.1?}"));
-        println!("{name:<30} {calls:>8} {:>8} {slowest:>10}", slow.len());
+    for run::Phase { name, cpu, slow } in phases {
+        let (p50, p99, max) = (longest(&cpu, 2), longest(&cpu, 100), longest(&cpu, usize::MAX));
+        let slowest = longest(&slow, usize::MAX);
+        println!("{name:<30} {:>8} {p50:>10} {p99:>10} {max:>10} {:>8} {slowest:>10}", cpu.len(), slow.len());
     }
     Ok(())
 }
