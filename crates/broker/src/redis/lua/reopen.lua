@@ -36,6 +36,7 @@ local function reopen(slice)
   if peek(PARKED) > now then return end
   for _, subject in ipairs(call('ZRANGEBYSCORE', PARKED, '-inf', now, 'LIMIT', 0, 20)) do
     local g, back = gate(subject), nil
+    freed[subject] = nil
     if cut(subject, 1, 2) == 't:' then
       if call('ZLEXCOUNT', WAITING, bounds(subject)) > 0 then
         if room(g) > 0 then joins[subject] = true else back = again(g, 0) end

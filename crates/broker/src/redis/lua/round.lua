@@ -18,10 +18,11 @@ local function take_turn(l, ids, specs, raws, max)
   return l.seen < l.count and 1 or 0
 end
 
--- One round: gives out up to `want` jobs. Answers whether there was a tenant to give to.
+-- One round: gives out up to `want` jobs. Answers whether there was anybody in the ring.
 local function turn_round(want, max)
   flush()
-  local lanes, ids, orders, turn = allot(want), {}, {}, tonumber(known(5) or 0)
+  local lanes, any = allot(want)
+  local ids, orders, turn = {}, {}, tonumber(known(5) or 0)
   for _, l in ipairs(lanes) do
     if l.name ~= 't:' and l.count > 0 then
       local from, to = bounds(l.name)
@@ -54,5 +55,5 @@ local function turn_round(want, max)
     end
   end
   meta[5] = exact('%.6f', turn)
-  return #lanes > 0
+  return any
 end

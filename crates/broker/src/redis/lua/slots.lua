@@ -25,7 +25,10 @@ endings[#endings + 1] = function()
   for subject, again in pairs(parked) do later('ZADD', PARKED, exact('%.0f', again), subject) end
   flush()
   local args = {}
-  for subject, at in pairs(freed) do args[#args + 1], args[#args + 2] = exact('%.0f', at), subject end
+  for subject, at in pairs(freed) do
+    -- What was held back after that is known better.
+    if not parked[subject] then args[#args + 1], args[#args + 2] = exact('%.0f', at), subject end
+  end
   -- Who waits for a slot is looked at by the next claim.
   for from = 1, #args, 1000 do
     if call('ZADD', PARKED, 'XX', 'CH', unpack(args, from, math.min(from + 999, #args))) > 0 then wake() end
