@@ -178,6 +178,9 @@ async fn a_read_only_file_is_unavailable_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).await);
     let file = folder.path().join(FILE);
+    // The writer ends a moment after its broker; what it still has open cannot be opened by somebody else.
+    let log = folder.path().join(format!("{FILE}-wal"));
+    eventually("the writer ends", LONG, async || (!log.exists()).then_some(())).await;
     std::fs::write(folder.path().join("role"), "read-only").unwrap();
     let binary = folder.path().join("test-binary");
     std::fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
