@@ -155,8 +155,10 @@ async fn a_target_that_is_away_is_a_reset() {
     let away = TcpSocket::new_v4().unwrap();
     away.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let proxy = Proxy::start(away.local_addr().unwrap()).await;
-    let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
-    assert!(timeout(LONG, stream.read_u8()).await.unwrap().is_err());
+    // The reset may come before the caller knows that it is connected.
+    if let Ok(mut stream) = TcpStream::connect(proxy.address()).await {
+        assert!(timeout(LONG, stream.read_u8()).await.unwrap().is_err());
+    }
 }
 
 #[tokio::test]

@@ -61,8 +61,8 @@ pub async fn an_outcome_that_was_written_unseen_does_not_run_again(bench: Bench)
     let id = bench.add("echo", json!({})).await;
     let times = Arc::new(AtomicUsize::new(1));
     let mut run = start(bench.config("w1"), failing(&bench, Point::AfterFinish, &times), Registry::new().with(Echo));
-    // The second try finds the job ended: nothing more is written.
-    run.until(WorkerEvent::Lost { id: id.clone() }).await;
+    // The second try finds that it was written by the same attempt: nothing more is written.
+    run.until(WorkerEvent::Finished { id: id.clone(), change: Change::Complete }).await;
     let summary = run.drain().await;
     assert_eq!(summary.claimed, 1);
     let view = bench.view(&id).await;

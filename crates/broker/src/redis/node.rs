@@ -151,7 +151,15 @@ impl Node {
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(answer_within);
         let sentinels = match &self.whereabouts {
-            Whereabouts::There(client) => return client.get_multiplexed_async_connection_with_config(&config).await,
+            Whereabouts::There(client) => {
+                let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+                // A short word first: to a long one a server that wants a password answers that it is too long.
+                let ping = redis::cmd("PING");
+                return match tokio::time::timeout(RESPONSE_TIMEOUT, ping.exec_async(&mut connection)).await {
+                    Ok(greeted) => greeted.map(|()| connection),
+                    Err(_) => Err((redis::ErrorKind::Io, "the server does not answer").into()),
+                };
+            }
             Whereabouts::Known(sentinels) => sentinels,
         };
         let client = sentinels.primary().await?;

@@ -7,6 +7,7 @@ mod kill_points;
 mod network;
 mod processes;
 mod redis_troubles;
+mod slots;
 mod stage;
 mod stopping;
 mod stores;

@@ -89,3 +89,17 @@ async fn a_wrong_password_at_the_start_is_an_error_that_says_so() {
     assert!(log.contains("check user") && log.contains("password"), "{log}");
     assert!(!log.contains("guessed"), "no password in the log: {log}");
 }
+
+#[tokio::test]
+async fn row_18_a_changed_password_is_survived_and_said() {
+    let worker = survives(Trouble {
+        begin: &|redis| {
+            redis.ask(&["CONFIG", "SET", "requirepass", PASSWORD]);
+            redis.ask_with_password(PASSWORD, &["CLIENT", "KILL", "TYPE", "normal"]);
+        },
+        words: &["cannot claim jobs", "check user", "password"],
+        mend: &|redis| drop(redis.ask_with_password(PASSWORD, &["CONFIG", "SET", "requirepass", ""])),
+    })
+    .await;
+    assert!(!worker.output().contains(PASSWORD));
+}

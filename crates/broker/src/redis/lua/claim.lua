@@ -35,8 +35,7 @@ if queue and room(queue) < 1 then blocked = math.max(blocked or 0, again(queue, 
 done(worker)
 -- What the whole queue waits for matters only to jobs.
 local some = (blocked or more or max == 0) and claimable()
-more = some and not blocked
 first[PARKED] = nil
-if not blocked and (more or math.min(peek(SCHEDULED), math.max(peek(RETRYABLE), damped)) <= now) then wake() end
-answer[1], answer[2], answer[3] = next_in(more, some and blocked or nil), {}, {}
+if not blocked and (some or math.min(peek(SCHEDULED), math.max(peek(RETRYABLE), damped)) <= now) then wake() end
+answer[1], answer[2], answer[3] = next_in(some, blocked), {}, {}
 return answer

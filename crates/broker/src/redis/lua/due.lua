@@ -17,11 +17,12 @@ local function retries_allowed(slice)
   return math.min(slice, math.max(allowed, 0)), full, per / rate
 end
 -- Time in ms until the next job is due, the next lease runs out, what is held back is to be looked at, or claims may go
--- on; 0 if there are jobs to claim, -1 if nothing is ahead. `blocked` is when claims from the whole queue may go on.
+-- on; 0 if there are jobs to claim, -1 if nothing is ahead. `blocked` is when claims from the whole queue may go on: until
+-- then nothing of it is looked at, and when there are no jobs to claim it does not matter.
 local function next_in(some_available, blocked)
   if some_available and not blocked then return 0 end
-  local soonest = math.min(peek(SCHEDULED), math.max(peek(RETRYABLE), damped), peek(LEASES), peek(PARKED),
-    blocked or math.huge)
+  local held_back = not blocked and peek(PARKED) or some_available and blocked or math.huge
+  local soonest = math.min(peek(SCHEDULED), math.max(peek(RETRYABLE), damped), peek(LEASES), held_back)
   return soonest < math.huge and math.max(soonest - now, 0) or -1
 end
 local function heads(ids)
