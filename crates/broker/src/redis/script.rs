@@ -64,11 +64,11 @@ macro_rules! scripts {
 scripts! {
     ENQUEUE = "base" "events" "batch" "limits" "gates" "slots" "job" "moves" "keys" "depth" "join" "enqueue";
     CLAIM = "base" "events" "pace" "usual" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant" "take"
-        "give" "turns" "round" "choose" "reopen" "again" "claim";
+        "give" "turns" "round" "choose" "unpark" "reopen" "again" "claim";
     RENEW = "base" "events" "job" "held" "renew";
     FINISH = "base" "events" "plain" "limits" "gates" "slots" "job" "breakers" "moves" "held" "settle" "finish";
     REPORT = "base" "events" "job" "held" "report";
-    SWEEP = "base" "events" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "reopen" "sweep";
+    SWEEP = "base" "events" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "unpark" "reopen" "sweep";
     OPERATE = "base" "events" "limits" "gates" "slots" "job" "moves" "act" "operate";
     BULK = "base" "events" "limits" "gates" "slots" "job" "moves" "act" "bulk";
     EDIT = "base" "events" "job" "edit";

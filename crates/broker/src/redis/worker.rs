@@ -40,13 +40,12 @@ impl WorkerSide for RedisBroker {
         grasp.unclear = true;
         let mut items = Items::of(self.run(&CLAIM, queue, fill).await?)?;
         let next_in = after(number(&items.take()?)?);
-        let mut jobs = first_attempts(&mut items)?;
+        let (mut jobs, mark) = first_attempts(&mut items)?;
         while !items.is_empty() {
             jobs.push(claimed(&mut items)?);
         }
         let latest = jobs.iter().map(|job: &ClaimedJob| job.token).max().unwrap_or(0);
-        // As many as were asked for: there may be more of what was lost.
-        grasp.unclear = lost_after.is_some() && jobs.len() >= max;
+        grasp.unclear = lost_after.is_some() && mark == 1;
         grasp.last = grasp.last.max(latest);
         Ok(Claim { jobs, next_in })
     }
@@ -154,8 +153,9 @@ impl RedisBroker {
     }
 }
 
-/// Fresh jobs: their ids, their specs, the token of the first; the rest of their heads is the same for all.
-fn first_attempts(items: &mut Items) -> Result<Vec<ClaimedJob>> {
+/// Fresh jobs: their ids, their specs, the token of the first; the rest of their heads is the same for all. Also the number
+/// behind the specs as such: without jobs it is no token.
+fn first_attempts(items: &mut Items) -> Result<(Vec<ClaimedJob>, u64)> {
     let (ids, specs, first_token) = (list(items.take()?)?, list(items.take()?)?, count(&items.take()?)?);
     let mut jobs = Vec::with_capacity(ids.len());
     for ((id, spec), token) in ids.into_iter().zip(specs).zip(first_token..) {
@@ -163,7 +163,7 @@ fn first_attempts(items: &mut Items) -> Result<Vec<ClaimedJob>> {
         let priority = Priority::default();
         jobs.push(ClaimedJob { id: job_id(id)?, spec, attempt: 1, failed: 0, lost: 0, token, enqueued_at, priority });
     }
-    Ok(jobs)
+    Ok((jobs, first_token))
 }
 
 fn job_id(stored: Value) -> Result<JobId> {

@@ -151,3 +151,37 @@ pub async fn thousands_of_tenants_have_one_turn_each(bench: Bench) {
     assert_eq!(shares.len(), 5_000, "everybody had a turn");
     assert_eq!(numbers_of(&bench.take(3).await.jobs), [0, 1, 2], "then only one is left");
 }
+
+/// Many entries of the line are void (their jobs were deleted in its middle): tenants and others get on all the same.
+pub async fn deleted_jobs_hold_no_turn_up(bench: Bench) {
+    let ids = bench.add_all((0..2_600).map(|n| bench.job(n))).await;
+    for chunk in ids[..2_500].chunks(250) {
+        let deletes = chunk.iter().map(|id| bench.broker.delete(&bench.queue, id));
+        futures::future::try_join_all(deletes).await.unwrap();
+    }
+    bench.add(bench.job_of(9_999, "a")).await;
+    let mut seen = Vec::new();
+    for _ in 0..12 {
+        seen.extend(numbers_of(&bench.take(20).await.jobs));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (2_500..2_600).chain([9_999]).collect::<Vec<_>>());
+}
+
+/// A tenant whose next job comes with the end of the last one does not come first each time.
+pub async fn a_chain_of_jobs_starves_nobody(bench: Bench) {
+    bench.add_all((0..50).map(|n| bench.job_of(n, "patient"))).await;
+    bench.take(1).await;
+    let mut patient = 0;
+    bench.add(bench.job_of(100, "chain")).await;
+    for n in 101..121 {
+        let job = bench.take(1).await.jobs.remove(0);
+        if tenant_of(&job) == "chain" {
+            bench.complete(&job).await;
+            bench.add(bench.job_of(n, "chain")).await;
+        } else {
+            patient += 1;
+        }
+    }
+    assert!(patient >= 8, "{patient} of 20 turns");
+}

@@ -177,6 +177,7 @@ suite! {
         a_job_needs_a_slot_of_each_of_its_subjects,
     }
     ordered {
+        a_key_that_is_no_longer_ordered_goes_on,
         jobs_of_an_ordered_key_run_one_after_the_other,
         an_ordered_key_waits_for_a_retry,
         an_ordered_key_waits_for_a_snooze_and_a_hand_back,
@@ -194,6 +195,8 @@ suite! {
         row_27_without_a_limit_retries_are_damped_too,
     }
     fairness {
+        deleted_jobs_hold_no_turn_up,
+        a_chain_of_jobs_starves_nobody,
         a_busy_tenant_does_not_delay_anothers_first_job,
         single_claims_take_turns,
         weights_share_three_to_one,
@@ -204,6 +207,7 @@ suite! {
         thousands_of_tenants_have_one_turn_each,
     }
     pausing {
+        a_replaced_job_leaves_the_pause_of_its_old_kind,
         a_paused_subject_gives_nothing_until_it_is_resumed,
         a_pause_of_a_subject_ends_by_itself,
         a_later_pause_replaces_an_earlier_one,

@@ -105,3 +105,22 @@ pub async fn a_holder_is_found_behind_a_crowd(bench: Bench) {
     let counts = bench.broker.queue(&bench.queue).await.unwrap().counts;
     assert_eq!((counts.of(State::Available), counts.of(State::Running)), (2_999, 1));
 }
+
+/// A slot that a job kept because its key was ordered does not stand in its own way when the key no longer is.
+pub async fn a_key_that_is_no_longer_ordered_goes_on(bench: Bench) {
+    bench.limit("key:a", Limits { ordered: true, ..Limits::default() }).await;
+    bench.add_all((0..3).map(|n| bench.job_with_key(n, "a"))).await;
+    let first = bench.take(3).await.jobs.remove(0);
+    bench.finish(&first, retry_in(seconds(5))).await;
+    bench.slots("key:a", 1).await;
+    bench.clock.advance(seconds(60));
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        for job in bench.take(3).await.jobs {
+            seen.push(number_of(&job));
+            bench.complete(&job).await;
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 2]);
+}

@@ -136,3 +136,15 @@ pub async fn what_stands_for_others_cannot_be_paused(bench: Bench) {
         assert!(invalid.to_string().contains(subject), "{invalid}");
     }
 }
+
+/// Content of another kind that takes over a held-back job is not held back with the old one.
+pub async fn a_replaced_job_leaves_the_pause_of_its_old_kind(bench: Bench) {
+    bench.pause("kind:mail.send", None).await;
+    let unique = || {
+        Some(lovage_core::Unique { on_conflict: lovage_core::OnConflict::Replace, ..lovage_core::Unique::key("daily") })
+    };
+    bench.add(NewJob { unique: unique(), ..job(&bench, 1) }).await;
+    assert!(bench.take(1).await.jobs.is_empty());
+    bench.broker.enqueue(vec![NewJob { unique: unique(), ..bench.job(2) }]).await.unwrap();
+    assert_eq!(numbers_of(&bench.take(1).await.jobs), [2]);
+}

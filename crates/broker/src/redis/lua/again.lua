@@ -9,6 +9,7 @@ local function answer_again(last, max)
     if h and h.state == 'r' and h.worker == worker and h.token > last then missed[#missed + 1] = { h.token, ids[i], raw } end
   end
   table.sort(missed, function(a, b) return a[1] < b[1] end)
+  answer[4] = #missed > max and 1 or 0
   for i = 1, math.min(#missed, max) do
     local at, id = #answer, missed[i][2]
     answer[at + 1], answer[at + 2], answer[at + 3] = id, call('HGET', SPEC, id) or '', missed[i][3]

@@ -12,9 +12,11 @@ local function give(max)
   end
   local from, to = bounds('')
   if not call('ZSCORE', RING, 't:') and (fresh_ones() > 0 or call('ZLEXCOUNT', WAITING, from, to) > 0) then
+    -- A removal first: it is allowed when Redis is out of memory, and what follows then is, too.
+    call('ZREM', RING, 't:')
     call('ZADD', RING, known(5) or 0, 't:')
   end
-  while granted < max and not enough(max) do
+  while granted < max and not enough(max) and not stopped do
     if not turn_round(max - granted, max) then return false end
   end
   flush()

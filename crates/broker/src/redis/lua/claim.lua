@@ -4,7 +4,7 @@
 -- ARGV     3: worker; 4: most jobs; 5: lease in ms; 6: slice; 7: cap of lost workers; 8-11: retention as prune() has it;
 --          12: if the answer to the worker's last claim was lost, the token of the last job that it has got, else nothing
 -- returns  ms until it is worth to claim again (-1: unknown); ids and specs of fresh jobs, the token of the first of them
---          (the others follow); then per other job: id, spec, head
+--          (the others follow), or without any 1 if the worker missed more than it asked for now; then per other job: id, spec, head
 local max, slice = tonumber(ARGV[4]), tonumber(ARGV[6])
 promote(slice)
 reap(slice, tonumber(ARGV[7]))
@@ -34,7 +34,7 @@ end
 if queue and room(queue) < 1 then blocked = math.max(blocked or 0, again(queue, 0)) end
 done(worker)
 -- What the whole queue waits for matters only to jobs.
-local some = (blocked or more or max == 0) and claimable()
+local some = (blocked or more or most < 1) and claimable()
 first[PARKED] = nil
 if not blocked and (some or math.min(peek(SCHEDULED), math.max(peek(RETRYABLE), damped)) <= now) then wake() end
 answer[1], answer[2], answer[3] = next_in(some, blocked), {}, {}

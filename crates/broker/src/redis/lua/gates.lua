@@ -37,7 +37,9 @@ local function room(g) return math.max(math.min(g.slots, g.tokens), 0) end
 -- When to look at a gate again that lets `more` jobs through now and is closed then.
 local function again(g, more)
   if not g.interval then return g.again end
-  return math.min(g.again, math.ceil(g.full + (g.started + more - g.rule.burst + 1) * g.interval))
+  local at = math.ceil(g.full + (g.started + more - g.rule.burst + 1) * g.interval)
+  -- With tokens left it is something else that keeps it closed.
+  return at > now and math.min(g.again, at) or g.again
 end
 
 -- Takes what a job needs that starts now; `holds` if it has the slot of its key already.

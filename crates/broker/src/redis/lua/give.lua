@@ -23,6 +23,8 @@ local function give_plain(count, max)
   local goal, limited = granted + count, ruled('q') or ruled('k')
   local score, id, spec = lane(count)
   while granted < goal and not enough(max) do
+    -- Those that were read are used up, and there may be more of them.
+    if n > #texts and #texts == count then break end
     local other = orders[n] or math.huge
     if score < other then
       looked = looked + 1

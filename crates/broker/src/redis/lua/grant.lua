@@ -15,8 +15,14 @@ end
 
 -- An ordered key lets the job through that has its slot already.
 local function holds(key, id) return rule(key).ordered == 1 and call('ZSCORE', SLOTS, slot(key, id)) end
+-- Whether a job that an ordered key held back stands before this one.
+local function older_waits(subject, order)
+  local from, to = bounds(subject)
+  local text = call('ZRANGE', WAITING, from, to, 'BYLEX', 'LIMIT', 0, 1)[1]
+  return text and read_member(subject, text) < order
+end
 -- The kind or key that holds a job back; nothing if it may start. Fresh jobs have no key.
-local function refused_by(id, spec, key)
+local function refused_by(id, spec, key, order)
   if ruled('k') then
     local kind = 'k:' .. kind_of(spec)
     if room(gate(kind)) < 1 then return kind end
@@ -25,6 +31,7 @@ local function refused_by(id, spec, key)
     local subject = 'y:' .. key
     local g = gate(subject)
     if g.tokens < 1 or g.slots < 1 and not holds(subject, id) then return subject end
+    if g.rule.ordered == 1 and older_waits(subject, order) and not holds(subject, id) then return subject end
   end
 end
 -- Takes slots and tokens for a job that starts.

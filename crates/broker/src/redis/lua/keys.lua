@@ -20,13 +20,15 @@ end
 -- The new content takes the place of the old one.
 local function replace(holder, h, old, spec, o)
   call('HSET', SPEC, holder, cut(old, 1, 12) .. spec)
-  if h.tenant ~= o.tenant or h.key ~= o.key then
+  local other = h.tenant ~= o.tenant or h.key ~= o.key
+  -- What held it back may not be about the new content.
+  if other or h.held ~= '' then
     local state, score = h.state, nil
     if state ~= 'a' then score = call('ZSCORE', SET[state], holder) end
     leave(holder, h)
     deeper(h, -1)
     -- What it holds of an ordered key is not its any more.
-    free(holder, h, h.state, true)
+    if other then free(holder, h, h.state, true) end
     local since = h.since
     h.state, h.tenant, h.key = '', o.tenant, o.key
     flush()

@@ -45,7 +45,7 @@ local function enter(id, h, state, score)
   if state ~= 'd' then h.reason = 0 end
   if flows then
     deeper(h, (IDLE[state] and 1 or 0) - (IDLE[was] and 1 or 0))
-    if was == 'r' or ENDED[state] then free(id, h, was, ENDED[state]) end
+    if was == 'r' or ENDED[state] or state == 'a' and h.attempt > 0 then free(id, h, was, ENDED[state]) end
     if state == 'a' and h.tenant ~= '' then joins['t:' .. h.tenant] = true end
   end
   if ENDED[state] then

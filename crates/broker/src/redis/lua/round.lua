@@ -43,7 +43,8 @@ local function turn_round(want, max)
     end
   end
   for _, l in ipairs(lanes) do
-    if l.given > 0 then turn = math.max(turn, l.at + (l.given - 1) / l.weight) end
+    -- Who leaves the ring with nothing left comes back behind what it got.
+    if l.given > 0 then turn = math.max(turn, l.at + (l.given - (l.over and 0 or 1)) / l.weight) end
   end
   for _, l in ipairs(lanes) do
     if l.over then

@@ -6,7 +6,8 @@ local function settle(id, h, state, number, json)
   local due, reason = nil, nil
   ended[id] = true
   if state == 'y' or state == 'd' then h.failed = h.failed + 1 end
-  later('ZREM', LEASES, id)
+  -- At once, before a breaker is written: a script that begins with a removal may go on without memory.
+  call('ZREM', LEASES, id)
   if json ~= '' then
     if state == 'c' then later('HSET', RESULTS, id, json) else remember(id, h, json) end
   end

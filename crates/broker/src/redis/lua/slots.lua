@@ -16,7 +16,7 @@ local function free(id, h, was, ended)
   if h.key == '' then return end
   local ordered = rule(key).ordered == 1
   if ended or not ordered then later('ZREM', SLOTS, slot(key, id)) end
-  if ordered and ended or not ordered and was == 'r' then freed[key] = 0 end
+  if ordered and ended or not ordered then freed[key] = 0 end
 end
 endings[#endings + 1] = function()
   for subject, g in pairs(gates) do

@@ -8,9 +8,9 @@ local promoted = promote(slice)
 local lost = reap(slice, tonumber(ARGV[4]))
 local expired = expire(slice)
 local pruned, more = prune({ tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]) }, slice)
-reopen(slice)
+local reopened, paused = reopen(slice), rule('q').paused
 done()
 local some = claimable()
-if promoted + lost > 0 and some then wake() end
+if (reopened or promoted + lost > 0) and some then wake() end
 more = more or math.max(expired, lost, promoted) >= slice
-return { promoted, expired, lost, pruned, more and 1 or 0, next_in(some, rule('q').paused) }
+return { promoted, expired, lost, pruned, more and 1 or 0, next_in(some, paused) }

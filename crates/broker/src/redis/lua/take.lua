@@ -4,7 +4,8 @@ local function park(id, h, subject)
   h.held = subject
   later('ZADD', WAITING, 0, member(id, h))
   later('HSET', HEAD, id, format(h))
-  parked[subject] = again(gate(subject), 0)
+  -- One that only lets older ones go first is looked at by the next claim.
+  parked[subject] = room(gate(subject)) > 0 and now or again(gate(subject), 0)
 end
 
 local function discard_damaged(id, h, spec)
@@ -24,7 +25,7 @@ local function take(text, id, spec, raw)
     discard(id, h, EXPIRED)
     return say('x', 'd', h.attempt, id, EXPIRED)
   end
-  local subject = refused_by(id, spec, h.key)
+  local subject = refused_by(id, spec, h.key, h.priority * LEVEL + h.place)
   if subject then return park(id, h, subject) end
   admit(id, spec, h.tenant, h.key)
   deeper(h, -1)
