@@ -21,9 +21,8 @@ const LANES: i64 = 100;
 const MOST_ROWS: usize = 1_000;
 
 impl Desk<'_> {
-    /// Gives out up to `max` jobs.
+    /// Gives out up to `max` jobs. What was tallied is settled.
     pub(super) async fn take_turns(&mut self, max: usize, call: &TakeJobs) -> Result<Vec<ClaimedJob>, Fault> {
-        self.settle().await?;
         let all_opened = self.open_due().await?;
         let mut share = Share::default();
         self.load_gates(&mut share.gates, BTreeSet::from(["queue".to_owned()])).await?;

@@ -41,6 +41,23 @@ fn a_cancelled_job_that_fails_does_not_come_back() {
     ]);
 }
 
+/// The claim that finds the worker lost frees the slot, and must give it out.
+#[test]
+fn a_slot_that_a_claim_frees_is_given_out_by_it() {
+    use command::{Belongs, Enqueue, Limit, Limited, Operation};
+    let of_tenant = |id| Enqueue { belongs: Belongs { tenant: Some(1), ..Belongs::default() }, ..Enqueue::plain(id) };
+    run(&[
+        Command::Limit(Limited::AnyTenant, Limit::Slots(1)),
+        Command::Enqueue(of_tenant(1)),
+        Command::Enqueue(of_tenant(3)),
+        Command::Claim(1),
+        Command::Operate(Operation::Cancel, 1),
+        Command::Claim(1),
+        Command::Advance(30_000),
+        Command::Claim(1),
+    ]);
+}
+
 fn run(commands: &[Command]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(driver::run(commands));
