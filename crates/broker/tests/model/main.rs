@@ -58,6 +58,20 @@ fn a_slot_that_a_claim_frees_is_given_out_by_it() {
     ]);
 }
 
+/// More tenants than a claim asks for, and all of them held back: there is nothing to come back for at once.
+#[test]
+fn a_crowd_of_tenants_that_wait_is_told_from_one_that_may_go_on() {
+    use command::{Belongs, Enqueue, Paused};
+    let of = |id, tenant| Enqueue { belongs: Belongs { tenant, ..Belongs::default() }, ..Enqueue::plain(id) };
+    run(&[
+        Command::Enqueue(of(6, None)),
+        Command::Enqueue(of(0, Some(0))),
+        Command::Enqueue(of(1, Some(1))),
+        Command::Pause(Paused::Kind(0), None),
+        Command::Claim(1),
+    ]);
+}
+
 fn run(commands: &[Command]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(driver::run(commands));
