@@ -29,6 +29,10 @@ impl Command for TakeJobs {
     async fn run(&self, step: &mut Step<'_>) -> Result<Claim, Fault> {
         let Some(mut desk) = step.desk(&self.queue).await? else { return Ok(Claim::default()) };
         let (_, mut horizon) = desk.let_time_pass().await?;
+        if !desk.line.is_plain() {
+            // Slots that lost workers gave back just now, too.
+            desk.settle().await?;
+        }
         let mut jobs = Vec::new();
         if desk.line.paused(desk.now).is_none() {
             if desk.line.pause.is_some() {

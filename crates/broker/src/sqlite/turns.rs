@@ -21,9 +21,8 @@ const LANES: i64 = 100;
 const MOST_ROWS: usize = 1_000;
 
 impl Desk<'_> {
-    /// Gives out up to `max` jobs.
+    /// Gives out up to `max` jobs. What was tallied is settled.
     pub(super) async fn take_turns(&mut self, max: usize, call: &TakeJobs) -> Result<Vec<ClaimedJob>, Fault> {
-        self.settle().await?;
         let all_opened = self.open_due().await?;
         let mut share = Share::default();
         self.load_gates(&mut share.gates, BTreeSet::from(["queue".to_owned()])).await?;
@@ -53,19 +52,13 @@ impl Desk<'_> {
     /// Answers whether there is more that could be given out, or that was not looked at.
     async fn rounds(&mut self, share: &mut Share, max: usize) -> Result<bool, Fault> {
         let most = max + 1;
-        // One more than can have a turn tells whether there are others.
-        share.turns = self.turns(most + 1).await?;
-        let is_cut = share.turns.len() > most;
-        share.turns.truncate(most);
-        let tenants = share.turns.iter().map(|turn| format!("tenant:{}", turn.tenant)).collect();
-        self.load_gates(&mut share.gates, tenants).await?;
-        share.close_tenants();
-        self.find_streams(share).await?;
+        let mut tenants = most;
+        let mut is_cut = self.add_turns(share, tenants).await?;
         let mut rows = most.div_ceil(share.turns.len().max(1)).min(MOST_ROWS);
-        let mut looked_at = 0;
+        let (mut looked_at, mut from) = (0, 0);
         loop {
             let mut anybody = false;
-            for turn in 0..share.turns.len() {
+            for turn in from..share.turns.len() {
                 let mut left = share.turns[turn].weight;
                 while left > 0 {
                     match share.offer(turn) {
@@ -86,14 +79,37 @@ impl Desk<'_> {
                     }
                 }
             }
-            if !anybody {
+            let is_whole = from == 0;
+            from = 0;
+            if is_cut && looked_at < LOOKED_AT {
+                // Some of these had nothing: others have their first turn before these have their second.
+                from = share.turns.len();
+                tenants = (tenants * 2).min(MOST_ROWS);
+                looked_at += tenants;
+                is_cut = self.add_turns(share, tenants).await?;
+            } else if !anybody && is_whole {
                 return Ok(is_cut || share.turns.iter().any(|turn| turn.done == Some(0)));
             }
         }
     }
 
-    /// The tenants whose turn it is.
-    async fn turns(&mut self, most: usize) -> Result<Vec<Turn>, Fault> {
+    /// Lets up to `most` more tenants take part. Answers whether there are others yet.
+    async fn add_turns(&mut self, share: &mut Share, most: usize) -> Result<bool, Fault> {
+        // One more than can have a turn tells whether there are others.
+        let mut turns = self.turns(&share.turns, most + 1).await?;
+        let is_cut = turns.len() > most;
+        turns.truncate(most);
+        let tenants = turns.iter().map(|turn| format!("tenant:{}", turn.tenant)).collect();
+        let first = share.turns.len();
+        share.turns.append(&mut turns);
+        self.load_gates(&mut share.gates, tenants).await?;
+        share.close_tenants();
+        self.find_streams(share, first).await?;
+        Ok(is_cut)
+    }
+
+    /// The tenants whose turn it is, without those that were found before.
+    async fn turns(&mut self, found: &[Turn], most: usize) -> Result<Vec<Turn>, Fault> {
         let nobody = String::new();
         self.find_homes(std::iter::once(&nobody)).await?;
         let home = self.home(Some(&nobody));
@@ -101,9 +117,11 @@ impl Desk<'_> {
             let sql = "UPDATE lane SET ready = 1, turn = max(turn, ?2) WHERE key = ?1 AND ready = 0";
             sqlx::query(sql).bind(home).bind(self.line.flow.turn).execute(&mut *self.conn).await?;
         }
-        let sql =
-            "SELECT key, tenant, turn FROM lane WHERE queue = ?1 AND ready = 1 ORDER BY turn, tenant LIMIT ?2 + 0";
-        let rows = sqlx::query(sql).bind(self.line.key).bind(most as i64).fetch_all(&mut *self.conn).await?;
+        let sql = "SELECT key, tenant, turn FROM lane WHERE queue = ?1 AND ready = 1 \
+                   AND key NOT IN (SELECT value FROM json_each(?3)) ORDER BY turn, tenant LIMIT ?2 + 0";
+        let found = serde_json::to_string(&found.iter().map(|turn| turn.home).collect::<Vec<_>>())?;
+        let rows =
+            sqlx::query(sql).bind(self.line.key).bind(most as i64).bind(found).fetch_all(&mut *self.conn).await?;
         rows.iter()
             .map(|row| {
                 let (home, tenant): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
@@ -115,9 +133,9 @@ impl Desk<'_> {
             .collect()
     }
 
-    /// Adds the open lanes of what was held back.
-    async fn find_streams(&mut self, share: &mut Share) -> Result<(), Fault> {
-        let open = share.turns.iter().enumerate().filter(|(_, turn)| turn.done.is_none());
+    /// Adds the open lanes of what was held back, from the turn `first` on.
+    async fn find_streams(&mut self, share: &mut Share, first: usize) -> Result<(), Fault> {
+        let open = share.turns.iter().enumerate().skip(first).filter(|(_, turn)| turn.done.is_none());
         let tenants: BTreeMap<_, _> = open.map(|(index, turn)| (index, &turn.tenant)).collect();
         let sql = "SELECT wanted.key, lane.key, lane.gate FROM json_each(?2) AS wanted CROSS JOIN lane ON lane.key IN \
                    (SELECT key FROM lane INDEXED BY lane_held WHERE queue = ?1 AND tenant = wanted.value \

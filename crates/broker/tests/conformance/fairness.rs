@@ -1,6 +1,7 @@
 //! Fair share: the tenants of a queue take turns.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use lovage_broker::ClaimedJob;
 use lovage_core::Limits;
@@ -136,6 +137,21 @@ pub async fn a_tenant_that_must_wait_leaves_its_turn_to_the_others(bench: Bench)
         jobs
     };
     assert!(shares(&single)["b"] >= 9, "{:?}", shares(&single));
+}
+
+/// More tenants than jobs that are asked for, most of whom must wait: each of the others has one before any has two.
+pub async fn tenants_that_must_wait_do_not_spoil_the_round(bench: Bench) {
+    for n in 0..20 {
+        bench.slots(&format!("tenant:w{n}"), 0).await;
+        bench.add(bench.job_of(n, &format!("w{n}"))).await;
+    }
+    bench.add_all((0..9).map(|n| bench.job_of(n, "a"))).await;
+    bench.add_all((0..9).map(|n| bench.job_of(n, "x"))).await;
+    bench.add_all((0..9).map(|n| bench.job_of(n, "z"))).await;
+    assert_eq!(shares(&bench.take(3).await.jobs), share(&[("a", 1), ("x", 1), ("z", 1)]));
+    // In one claim, for all that is left can be had.
+    assert_eq!(shares(&bench.claim(24).await), share(&[("a", 8), ("x", 8), ("z", 8)]));
+    assert_ne!(bench.take(3).await.next_in, Some(Duration::ZERO), "the others wait");
 }
 
 pub async fn thousands_of_tenants_have_one_turn_each(bench: Bench) {

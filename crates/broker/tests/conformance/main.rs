@@ -204,6 +204,7 @@ suite! {
         coming_and_going_gains_nothing,
         within_a_tenant_the_line_is_as_ever,
         a_tenant_that_must_wait_leaves_its_turn_to_the_others,
+        tenants_that_must_wait_do_not_spoil_the_round,
         thousands_of_tenants_have_one_turn_each,
     }
     pausing {

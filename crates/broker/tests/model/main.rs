@@ -41,6 +41,37 @@ fn a_cancelled_job_that_fails_does_not_come_back() {
     ]);
 }
 
+/// The claim that finds the worker lost frees the slot, and must give it out.
+#[test]
+fn a_slot_that_a_claim_frees_is_given_out_by_it() {
+    use command::{Belongs, Enqueue, Limit, Limited, Operation};
+    let of_tenant = |id| Enqueue { belongs: Belongs { tenant: Some(1), ..Belongs::default() }, ..Enqueue::plain(id) };
+    run(&[
+        Command::Limit(Limited::AnyTenant, Limit::Slots(1)),
+        Command::Enqueue(of_tenant(1)),
+        Command::Enqueue(of_tenant(3)),
+        Command::Claim(1),
+        Command::Operate(Operation::Cancel, 1),
+        Command::Claim(1),
+        Command::Advance(30_000),
+        Command::Claim(1),
+    ]);
+}
+
+/// More tenants than a claim asks for, and all of them held back: there is nothing to come back for at once.
+#[test]
+fn a_crowd_of_tenants_that_wait_is_told_from_one_that_may_go_on() {
+    use command::{Belongs, Enqueue, Paused};
+    let of = |id, tenant| Enqueue { belongs: Belongs { tenant, ..Belongs::default() }, ..Enqueue::plain(id) };
+    run(&[
+        Command::Enqueue(of(6, None)),
+        Command::Enqueue(of(0, Some(0))),
+        Command::Enqueue(of(1, Some(1))),
+        Command::Pause(Paused::Kind(0), None),
+        Command::Claim(1),
+    ]);
+}
+
 fn run(commands: &[Command]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(driver::run(commands));
