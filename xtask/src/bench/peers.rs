@@ -25,6 +25,10 @@ pub struct Peer {
     part: u64,
 }
 
+/// Most jobs for apalis-redis: with more than some 8,000 due at a time its script fails and its queue stands still
+/// (ADR 002).
+const MOST_FOR_APALIS: u64 = 7_500;
+
 impl Peer {
     /// Runs a verb to its end.
     pub fn call(&self, verb: &str, url: &str, jobs: u64) -> Result<serde_json::Value> {
@@ -46,7 +50,8 @@ impl Peer {
 
     /// Its share of `jobs`.
     pub fn share(&self, jobs: u64) -> u64 {
-        (jobs / self.part).max(500)
+        let most = if self.name == APALIS { MOST_FOR_APALIS } else { u64::MAX };
+        (jobs / self.part).clamp(500, most)
     }
 }
 
