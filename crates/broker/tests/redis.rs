@@ -259,6 +259,39 @@ async fn row_20_out_of_memory_leaves_nothing_half_written() {
     assert_eq!(claim(&broker, 10).await.len(), 1);
 }
 
+/// Row 20: a queue with tenants, limits and a breaker can be worked empty by a full Redis, too.
+#[tokio::test]
+async fn row_20_a_full_redis_with_limits_can_be_worked_empty() {
+    let server = RedisServer::start();
+    let broker = connect(&server).await;
+    let mut plain = plain(&server).await;
+    let breaker = Some(Breaker { failures: 50, cooldown_ms: 1_000 });
+    for (subject, limits) in [
+        ("key:smtp", Limits { concurrency: Some(2), ..Limits::default() }),
+        ("tenant:a", Limits { concurrency: Some(3), ..Limits::default() }),
+        ("kind:debug.noop", Limits { breaker, ..Limits::default() }),
+    ] {
+        broker.limit(&queue(), &subject.parse().unwrap(), &limits).await.unwrap();
+    }
+    add(&broker, (0..20).map(job)).await;
+    add(&broker, (20..40).map(|n| NewJob { tenant: Some(["a", "b"][n as usize % 2].parse().unwrap()), ..job(n) }))
+        .await;
+    add(&broker, (40..50).map(|n| NewJob { key: Some("smtp".parse().unwrap()), ..job(n) })).await;
+    tell(&mut plain, "CONFIG SET maxmemory 1").await;
+    let (mut seen, mut failed) = (BTreeSet::new(), false);
+    for _ in 0..60 {
+        let jobs = claim(&broker, 7).await;
+        if let (Some(first), false) = (jobs.first(), failed) {
+            end(&broker, first, Transition::Retry { delay: LEASE, error: error("no") }).await;
+            failed = true;
+        }
+        broker.finish(&queue(), &worker(), complete(&jobs)).await.unwrap();
+        seen.extend(jobs.into_iter().map(|job| job.id));
+    }
+    let counts = broker.queue(&queue()).await.unwrap().counts;
+    assert_eq!((seen.len(), counts.completed, counts.retryable), (50, 49, 1), "{counts:?}");
+}
+
 /// A replica takes no writes: unavailable until it is a primary again, then everything goes on.
 #[tokio::test]
 async fn a_read_only_replica_is_unavailable() {

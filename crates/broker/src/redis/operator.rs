@@ -17,7 +17,6 @@ use crate::error::BrokerError;
 
 /// Jobs of one bulk call.
 const SLICE: usize = 500;
-/// Longest name and reason that are kept with a pause, in bytes.
 /// Times that an edit reads a job again because somebody else changed it meanwhile.
 const EDIT_TRIES: usize = 10;
 

@@ -1,4 +1,4 @@
--- Prelude: gates. How many jobs of a subject may start in this script, and what becomes of those that may not.
+-- Prelude: gates. How many jobs of a subject may start in this script, and when more may.
 
 local gates = {}
 -- The gate of a subject: `slots` and `tokens` are what its limits leave, `again` is when to look again if that is nothing.

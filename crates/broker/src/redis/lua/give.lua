@@ -1,4 +1,4 @@
--- Prelude of claim.lua: which jobs are taken, among those without a tenant and among tenants.
+-- Prelude of claim.lua: which jobs are taken among those without a tenant.
 
 -- Jobs that one claim looks at beside those that it gives out: those that are held back are put aside once.
 local function enough(max) return looked >= max + 1000 end
