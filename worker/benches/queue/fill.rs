@@ -47,9 +47,14 @@ pub async fn single(options: &Options) -> Result<Value> {
     let queues = options.queues()?;
     let broker = options.connect()?().await?;
     let start = Instant::now();
-    for n in 0..jobs {
-        enqueue(&*broker, vec![one(&queues, n, 0)?]).await?;
-    }
+    // As in a service: a handler is a task of the runtime, not its main thread.
+    let caller = tokio::spawn(async move {
+        for n in 0..jobs {
+            enqueue(&*broker, vec![one(&queues, n, 0)?]).await?;
+        }
+        Result::Ok(())
+    });
+    caller.await??;
     Ok(json!({ "jobs": jobs, "seconds": start.elapsed().as_secs_f64() }))
 }
 

@@ -34,7 +34,10 @@ impl Redis {
         fs::create_dir_all(&folder)?;
         let mut process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no", "--logfile", ""])
-            .args(["--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--dir"])
+            .args(["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"])
+            // When a rewrite of the file begins depends on all that was written before, and it takes a core for seconds:
+            // larger cases would pay for it and smaller ones would not.
+            .args(["--auto-aof-rewrite-percentage", "0", "--dir"])
             .arg(&folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

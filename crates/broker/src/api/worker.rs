@@ -49,7 +49,7 @@ pub trait WorkerSide: Send + Sync {
     /// waiter that is busy claiming.
     async fn wait(&self, queues: &[QueueName], worker: &WorkerId, timeout: Duration) -> Result<Wake>;
 
-    /// One bounded slice (1,000 jobs of each sort) of what time does to a queue: due jobs become available, expired
+    /// One bounded slice (at most 1,000 jobs of each sort) of what time does to a queue: due jobs become available, expired
     /// waiting jobs are discarded, jobs with expired leases go back to their place or are discarded as
     /// `worker_lost` at the cap (or cancelled if that was asked), ended jobs beyond the retention are removed. Retryable
     /// jobs become available no faster than the queue's `retry_rate`, oldest due time first.

@@ -1,4 +1,4 @@
-//! Handing jobs in: checked and encoded here, then up to a thousand of a queue per script.
+//! Handing jobs in: checked and encoded here, then up to a thousand plain ones of a queue per script.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,8 +17,10 @@ use super::{RedisBroker, Result, millis};
 use crate::api::{EnqueueOutcome, Producer, Refused};
 use crate::error::BrokerError;
 
-/// Jobs to a script.
+/// Plain jobs to a script, which take it a few milliseconds.
 const CHUNK_JOBS: usize = 1_000;
+/// How many plain jobs one with options costs as much as.
+const OPTIONS_COST: usize = 4;
 /// Bytes of content to a script, so that a batch of large jobs does not hold Redis up.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
@@ -226,12 +228,13 @@ impl RedisBroker {
 fn chunks(mut drafts: &[Draft]) -> Vec<&[Draft]> {
     let mut chunks = Vec::with_capacity(drafts.len() / CHUNK_JOBS + 1);
     while !drafts.is_empty() {
-        let mut bytes = 0;
+        let (mut cost, mut bytes) = (0, 0);
         let fits = |draft: &&Draft| {
+            cost += if draft.options.is_empty() { 1 } else { OPTIONS_COST };
             bytes += draft.text.len();
-            bytes <= CHUNK_BYTES
+            cost <= CHUNK_JOBS && bytes <= CHUNK_BYTES
         };
-        let count = drafts.iter().take(CHUNK_JOBS).take_while(fits).count().max(1);
+        let count = drafts.iter().take_while(fits).count().max(1);
         let (chunk, rest) = drafts.split_at(count);
         chunks.push(chunk);
         drafts = rest;

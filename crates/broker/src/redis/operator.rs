@@ -16,7 +16,7 @@ use crate::api::{BulkAction, BulkProgress, Cancelled, Control, Edit, HeldLease, 
 use crate::error::BrokerError;
 
 /// Jobs of one bulk call.
-const SLICE: usize = 500;
+const SLICE: usize = 250;
 /// Times that an edit reads a job again because somebody else changed it meanwhile.
 const EDIT_TRIES: usize = 10;
 

@@ -16,10 +16,9 @@ use super::{RedisBroker, Result, after, millis};
 use crate::api::{Claim, ClaimedJob, Finish, HeldLease, LeaseStatus, Report, Swept, Wake, WorkerSide};
 use crate::error::BrokerError;
 
-/// Jobs of each sort in one slice of a sweep.
-const SLICE: usize = 1_000;
-/// The same for the slice before each claim, which somebody waits for.
-const CLAIM_SLICE: usize = 250;
+/// Jobs of each sort in one slice of a sweep, and of the slice before each claim. Redis does nothing else meanwhile: a
+/// thousand due jobs at a time among millions took it more than ten milliseconds.
+const SLICE: usize = 250;
 
 #[async_trait]
 impl WorkerSide for RedisBroker {
@@ -28,7 +27,7 @@ impl WorkerSide for RedisBroker {
         let mut grasp = grasp.lock().await;
         let lost_after = grasp.unclear.then_some(grasp.last);
         let fill = |cmd: &mut Cmd| {
-            cmd.arg(worker.as_str()).arg(max.min(MAX_CLAIM)).arg(millis(lease)).arg(CLAIM_SLICE).arg(MAX_LOST);
+            cmd.arg(worker.as_str()).arg(max.min(MAX_CLAIM)).arg(millis(lease)).arg(SLICE).arg(MAX_LOST);
             self.add_loose_retention(cmd);
             if lost_after.is_some() {
                 cmd.arg(lost_after)

@@ -10,10 +10,7 @@ promote(slice)
 reap(slice, tonumber(ARGV[7]))
 expire(slice)
 local claimed = tonumber(known(3) or 0)
--- Not with every claim, but twice as fast as jobs are claimed.
-if math.floor((claimed + max) / slice) > math.floor(claimed / slice) then
-  prune({ tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]) }, 2 * math.max(slice, max))
-end
+prune_now_and_then(claimed, max, slice)
 if ARGV[12] ~= '' then answer_again(tonumber(ARGV[12]), max) end
 
 local blocked, more = rule('q').paused, false

@@ -6,7 +6,6 @@ local function due_at(set) return tonumber(call('ZRANGE', set, 0, 0, 'WITHSCORES
 local function give_fresh()
   local max, slice, claimed = tonumber(ARGV[4]), tonumber(ARGV[6]), tonumber(known(3) or 0)
   if not unruled() or max < 1 or ARGV[12] ~= '' then return end
-  if math.floor((claimed + max) / slice) > math.floor(claimed / slice) then return end
   if call('EXISTS', WAITING, RING, PARKED) > 0 then return end
   local line, leases = call('LLEN', LINE), due_at(LEASES)
   if line ~= call('HLEN', SPEC) - call('HLEN', HEAD) then return end
@@ -18,6 +17,7 @@ local function give_fresh()
   for _, spec in ipairs(specs) do
     if not spec or #spec < 12 then return end
   end
+  prune_now_and_then(claimed, max, slice)
   call('LTRIM', LINE, #ids, -1)
   local deadline, token = exact('%.0f', now + tonumber(ARGV[5])), stamp()
   tick = tick + #ids - 1
