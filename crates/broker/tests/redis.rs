@@ -777,3 +777,39 @@ async fn an_enqueue_that_is_sent_twice_is_one_job() {
     assert_eq!(again, [EnqueueOutcome::Existing("order:42".parse().unwrap())]);
     assert_eq!(claim(&broker, 10).await.len(), 1);
 }
+
+/// Row 16: a replica without the last writes takes over and gives their numbers to other events. Who has read the lost
+/// ones is told, and reads on from what is there.
+#[tokio::test]
+async fn row_16_events_of_another_past_are_a_gap() {
+    let server = RedisServer::start();
+    let (broker, clock) = with_clock(&server).await;
+    let mut plain = plain(&server).await;
+    let first = add(&broker, [job(1)]).await;
+    let replicated = dump(&mut plain).await;
+    clock.advance(Duration::from_millis(5));
+    add(&broker, [job(2), job(3)]).await;
+    let read = broker.events(&queue(), None, 10).await.unwrap();
+    assert_eq!(read.events.len(), 3);
+
+    tell(&mut plain, "FLUSHALL").await;
+    for (key, content) in replicated {
+        let () = redis::cmd("RESTORE").arg(key).arg(0).arg(content).query_async(&mut plain).await.unwrap();
+    }
+    clock.advance(Duration::from_millis(5));
+    let others = add(&broker, [job(4), job(5), job(6)]).await;
+    for after in [read.next.as_deref(), Some(read.events[1].cursor.as_str())] {
+        let page = broker.events(&queue(), after, 10).await.unwrap();
+        assert!(page.gap, "what was read after the first job never happened here");
+        let ids: Vec<_> = page.events.iter().map(|event| &event.id).collect();
+        assert_eq!(ids, first.iter().chain(&others).collect::<Vec<_>>());
+        let on = broker.events(&queue(), page.next.as_deref(), 10).await.unwrap();
+        assert_eq!((on.gap, on.events.len(), on.next), (false, 0, page.next));
+    }
+    let page = broker.events(&queue(), Some(&read.events[0].cursor), 2).await.unwrap();
+    assert_eq!((page.gap, page.events.len()), (false, 2), "what both have in common is no gap");
+    for cursor in ["", "3", "x@1", "3@", "1@2@3"] {
+        let error = broker.events(&queue(), Some(cursor), 10).await.unwrap_err();
+        assert!(error.to_string().contains("is no cursor of events"), "{error}");
+    }
+}

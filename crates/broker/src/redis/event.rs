@@ -1,12 +1,43 @@
 //! From the entries of a queue's stream to events. An entry holds the events of one script call and is numbered by the
 //! last of them, so the position of an event is its number, and a missing number is a gap.
 
-use lovage_core::{Event, EventKind, QueueName, Timestamp, WorkerId};
+use std::fmt;
+use std::str::FromStr;
+
+use lovage_core::{Event, EventKind, Invalid, QueueName, Timestamp, WorkerId};
 
 use super::record::{reason, state};
 use super::reply::{Items, count, text};
 use crate::api::EventPage;
 use crate::error::BrokerError;
+
+/// An event as its reader names it: its number, and its time, because a replica that takes over without the last writes
+/// gives their numbers again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    pub number: u64,
+    pub at: Timestamp,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.number, self.at.as_millis())
+    }
+}
+
+impl FromStr for Position {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let read = || {
+            let (number, at) = text.split_once('@')?;
+            Some(Self { number: number.parse().ok()?, at: Timestamp::from_millis(at.parse().ok()?) })
+        };
+        read().ok_or_else(|| {
+            Invalid::new("cursor", format!("{text:?} is no cursor of events"), "use one that was answered")
+        })
+    }
+}
 
 /// The letter with which an event's line begins.
 fn kind(letter: u8) -> Option<EventKind> {
@@ -53,7 +84,7 @@ impl Entry<'_> {
             None => self.worker.clone().filter(|_| caller_did_it),
         };
         Some(Event {
-            cursor: number.to_string(),
+            cursor: Position { number, at: self.at }.to_string(),
             at: self.at,
             queue: self.queue.clone(),
             id,
@@ -71,18 +102,17 @@ fn each_id(line: &str) -> impl Iterator<Item = (&str, &str)> {
     line.split(' ').nth(1).unwrap_or_default().split(',').map(move |id| (line, id))
 }
 
-/// Reads what `lua/history.lua` answers. `after` is the number of the last event that the caller knows.
+/// Reads what `lua/history.lua` answers. `after` is the last event that the caller knows.
 pub(super) fn page(
     queue: &QueueName,
-    after: Option<u64>,
+    after: Option<Position>,
     limit: usize,
     items: &mut Items,
 ) -> Result<EventPage, BrokerError> {
     let latest = count(&items.take()?)?;
-    // The script begins anew for a number that was never given out: the store was emptied since.
-    let emptied = after.is_some_and(|after| after > latest);
-    let mut last = after.filter(|_| !emptied);
-    let mut gap = emptied;
+    let anew = count(&items.take()?)? == 1;
+    let mut last = after.filter(|_| !anew);
+    let mut gap = anew;
     let mut events = Vec::new();
     while events.len() < limit && !items.is_empty() {
         let last_number = count(&items.take()?)?;
@@ -90,10 +120,10 @@ pub(super) fn page(
         let at = Timestamp::from_millis(count(&items.take()?)?);
         let worker = text(items.take()?)?.parse().ok();
         let entry = Entry { queue, at, worker };
-        gap |= last.is_some_and(|last| first > last + 1);
+        gap |= last.is_some_and(|last| first > last.number + 1);
         let lines = text(items.take()?)?;
         for (number, (line, id)) in (first..).zip(lines.lines().flat_map(each_id)) {
-            if last.is_some_and(|last| number <= last) {
+            if last.is_some_and(|last| number <= last.number) {
                 continue;
             }
             if events.len() == limit {
@@ -101,12 +131,15 @@ pub(super) fn page(
             }
             // A line of a newer release that this one cannot read is passed over.
             events.extend(entry.event(number, line, id));
-            last = Some(number);
+            last = Some(Position { number, at });
         }
     }
-    if events.is_empty() && last.is_some_and(|last| last < latest) {
-        // All of them were dropped.
-        (last, gap) = (Some(latest), true);
+    if events.is_empty()
+        && let Some(known) = &mut last
+        && known.number < latest
+    {
+        // All of them were dropped. Nobody can ask for the time of the latest any more.
+        (known.number, gap) = (latest, true);
     }
-    Ok(EventPage { events, next: last.map(|number| number.to_string()), gap })
+    Ok(EventPage { events, next: last.map(|position| position.to_string()), gap })
 }

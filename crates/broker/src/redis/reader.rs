@@ -97,10 +97,14 @@ impl Reader for RedisBroker {
     }
 
     async fn events(&self, queue: &QueueName, cursor: Option<&str>, limit: usize) -> Result<EventPage> {
-        let after = cursor.map(event_cursor).transpose()?;
+        let after: Option<event::Position> = cursor.map(str::parse).transpose()?;
         let limit = limit.clamp(1, MAX_EVENTS);
         let fill = |cmd: &mut Cmd| {
-            cmd.arg(cursor.unwrap_or_default()).arg(limit);
+            match &after {
+                Some(after) => cmd.arg(after.number).arg(after.at.as_millis()),
+                None => cmd.arg("").arg(""),
+            };
+            cmd.arg(limit);
         };
         let mut items = Items::of(self.run_again(&HISTORY, queue, fill).await?)?;
         event::page(queue, after, limit, &mut items)
@@ -145,12 +149,6 @@ impl RedisBroker {
         let answers = answers.await?;
         Ok(names.into_iter().zip(answers).find_map(|(name, there)| (there == 1).then_some(name)))
     }
-}
-
-fn event_cursor(cursor: &str) -> Result<u64> {
-    let unreadable =
-        |_| Invalid::new("cursor", format!("{cursor:?} is no cursor of events"), "use one that was answered");
-    Ok(cursor.parse().map_err(unreadable)?)
 }
 
 /// Checks that the cursor is a position in a stream: two numbers with a dash.

@@ -1,17 +1,26 @@
 -- Events after a cursor, as the entries that hold them.
 --
 -- KEYS     the queue's
--- ARGV     3: number of the last event that was read, or nothing; 4: most events wanted
--- returns  number of the latest event, then per entry: number of its last event, events in it, time in ms, worker,
---          their lines
-local after, limit = tonumber(ARGV[3]), tonumber(ARGV[4])
+-- ARGV     3: number of the last event that was read, or nothing; 4: its time in ms; 5: most events wanted
+-- returns  number of the latest event, 1 if it begins anew, then per entry: number of its last event, events in it, time
+--          in ms, worker, their lines
+local after, limit = tonumber(ARGV[3]), tonumber(ARGV[5])
 local latest = tonumber(call('HGET', META, 'seq') or 0)
--- A number from the future is from a store that was emptied since: begin again.
-if after and after > latest then after = nil end
-local answer, count = { latest }, 0
-local from = after and exact('%.0f-0', after + 1) or '-'
+local function first_after(from, count) return call('XRANGE', EVENTS, from, '+', 'COUNT', count) end
+-- Whether this event was never read here: the store was emptied since, or a replica without the last writes took over
+-- and gave the number to another one.
+local function is_of_another_past()
+  if after > latest then return true end
+  local entry = first_after(exact('%.0f-0', after), 1)[1]
+  if not entry then return false end
+  local first = tonumber(string.match(entry[1], '^%d+')) - tonumber(entry[2][2]) + 1
+  return first <= after and entry[2][4] ~= ARGV[4]
+end
+local anew = after and is_of_another_past()
+local answer, count = { latest, anew and 1 or 0 }, 0
+local from = after and not anew and exact('%.0f-0', after + 1) or '-'
 while count < limit do
-  local entries = call('XRANGE', EVENTS, from, '+', 'COUNT', 16)
+  local entries = first_after(from, 16)
   for _, entry in ipairs(entries) do
     local fields = entry[2]
     count = count + tonumber(fields[2])
