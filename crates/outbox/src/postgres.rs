@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use lovage_core::Timestamp;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::{ConnectOptions as _, Postgres, Row as _, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Postgres, Row as _, Transaction};
 
 use crate::address::Address;
 use crate::error::OutboxError;
@@ -25,6 +26,8 @@ const HEADS: &str = "WITH RECURSIVE line(queue) AS (
     UNION ALL
     SELECT NULL WHERE EXISTS (SELECT FROM lovage_outbox WHERE due_at <= clock_timestamp() AND failed_at IS NULL)";
 
+/// How long a connection may take.
+const CONNECTED: Duration = Duration::from_secs(5);
 /// The server itself ends a transaction whose relay went silent: its locks must not outlive it.
 const SILENCE: &str = "SET LOCAL idle_in_transaction_session_timeout = '90s'";
 
@@ -83,7 +86,7 @@ pub(crate) struct PostgresTable {
 impl PostgresTable {
     pub fn new(address: &Address, options: &PgConnectOptions) -> Self {
         let options = options.clone().application_name("lovage outbox").disable_statement_logging();
-        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(Duration::from_secs(10));
+        let pool = PgPoolOptions::new().max_connections(2).acquire_timeout(CONNECTED);
         Self { address: address.clone(), pool: pool.connect_lazy_with(options) }
     }
 
@@ -91,10 +94,29 @@ impl PostgresTable {
         |error| OutboxError::of(&self.address, &error)
     }
 
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        match self.pool.acquire().await {
+            // The pool tries again and again and keeps the reason to itself.
+            Err(sqlx::Error::PoolTimedOut) => {
+                let asked = tokio::time::timeout(CONNECTED, self.pool.connect_options().connect()).await;
+                asked.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await?;
+                self.pool.acquire().await
+            }
+            other => other,
+        }
+    }
+
+    /// Each statement sees what is committed by then: what another relay has deleted before its lock was given up is not
+    /// read again.
+    async fn begin(&self) -> Result<Locked, sqlx::Error> {
+        self.pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await
+    }
+
     pub async fn init(&self) -> Result<(), OutboxError> {
         let made = async {
             // Two that make the table at once would meet in the catalogue, even with IF NOT EXISTS.
-            let mut tx = self.pool.begin().await?;
+            drop(self.connection().await?);
+            let mut tx = self.begin().await?;
             sqlx::query("SELECT pg_advisory_xact_lock(hashtext('lovage_outbox'))").execute(&mut *tx).await?;
             sqlx::raw_sql(include_str!("postgres.sql")).execute(&mut *tx).await?;
             tx.commit().await
@@ -103,9 +125,10 @@ impl PostgresTable {
     }
 
     pub async fn heads(&self, after: &str, most: usize) -> Result<Heads, OutboxError> {
-        let found = sqlx::query(HEADS).bind(after).bind(most as i64).fetch_all(&self.pool);
+        let looking =
+            async { sqlx::query(HEADS).bind(after).bind(most as i64).fetch_all(&mut *self.connection().await?).await };
         let mut heads = Heads::default();
-        for row in found.await.map_err(self.wrong())? {
+        for row in looking.await.map_err(self.wrong())? {
             match row.try_get(0).map_err(self.wrong())? {
                 Some(queue) => heads.queues.push(queue),
                 None => heads.due = true,
@@ -116,7 +139,7 @@ impl PostgresTable {
 
     pub async fn take(&self, ask: &Ask<'_>) -> Result<Taken, OutboxError> {
         let taking = async {
-            let mut tx = self.pool.begin().await?;
+            let mut tx = self.begin().await?;
             sqlx::query(SILENCE).execute(&mut *tx).await?;
             let mut rows = Vec::new();
             let queues: Vec<String> = sqlx::query_scalar(LOCK).bind(ask.queues).fetch_all(&mut *tx).await?;
@@ -158,10 +181,11 @@ impl PostgresTable {
 
     pub async fn status(&self) -> Result<Status, OutboxError> {
         let reading = async {
-            let row = sqlx::query(STATUS).fetch_one(&self.pool).await?;
+            let mut connection = self.connection().await?;
+            let row = sqlx::query(STATUS).fetch_one(&mut *connection).await?;
             let count = |name: &str| row.try_get::<i64, _>(name).map(|count| count as u64);
             let oldest: Option<i64> = row.try_get("oldest")?;
-            let failures = sqlx::query(FAILURES).bind(MOST_SHOWN).fetch_all(&self.pool).await?;
+            let failures = sqlx::query(FAILURES).bind(MOST_SHOWN).fetch_all(&mut *connection).await?;
             Ok(Status {
                 waiting: count("waiting")?,
                 oldest: oldest.map(millis),
@@ -174,8 +198,8 @@ impl PostgresTable {
     }
 
     pub async fn retry(&self, ids: Option<&[String]>) -> Result<u64, OutboxError> {
-        let done = sqlx::query(RETRY).bind(ids).execute(&self.pool).await;
-        done.map(|done| done.rows_affected()).map_err(self.wrong())
+        let trying = async { sqlx::query(RETRY).bind(ids).execute(&mut *self.connection().await?).await };
+        trying.await.map(|done| done.rows_affected()).map_err(self.wrong())
     }
 }
 

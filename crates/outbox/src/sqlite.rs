@@ -107,7 +107,13 @@ impl SqliteTable {
     }
 
     fn wrong(&self) -> impl Fn(sqlx::Error) -> OutboxError {
-        |error| OutboxError::of(&self.address, &error)
+        |error| {
+            if self.path.exists() {
+                OutboxError::of(&self.address, &error)
+            } else {
+                OutboxError::Missing(self.address.to_string())
+            }
+        }
     }
 
     /// Creates the file, if need be, so that only its owner may read it, and the table.

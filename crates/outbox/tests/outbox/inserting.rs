@@ -108,6 +108,37 @@ async fn a_late_committer_is_not_skipped() {
     assert_eq!(stage.enqueued("default").await, ["quick", "slow"]);
 }
 
+/// The statement of the guide, as SQLAlchemy would send it.
+#[tokio::test]
+async fn the_insert_of_the_guide_works() {
+    let stage = Stage::postgres().await;
+    let guide = include_str!("../../../../docs/guide/outbox.md");
+    let mut sql = guide.split("\"\"\"").nth(1).unwrap().to_owned();
+    for (number, name) in [":queue", ":kind", ":args", ":options"].into_iter().enumerate() {
+        assert!(sql.contains(name), "{sql}");
+        sql = sql.replace(name, &format!("${}", number + 1));
+    }
+    let Service::Postgres(mut service) = stage.service().await else { panic!("it is PostgreSQL") };
+    let insert = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind("mail").bind("email.send");
+    let insert = insert.bind(r#"{"order": 7}"#).bind(r#"{"tenant": "acme", "metadata": {"request_id": "r"}}"#);
+    let id: String = insert.fetch_one(&mut service).await.unwrap();
+    assert_eq!(stage.relay().drain().await.unwrap().enqueued, 1);
+    assert_eq!(stage.job("mail", &id).await.unwrap().tenant.unwrap().as_str(), "acme");
+}
+
+/// A database whose transactions see one state throughout does not make relays see an old one.
+#[tokio::test]
+async fn another_isolation_by_default_changes_nothing() {
+    let stage = Stage::postgres().await;
+    stage.sql("ALTER DATABASE postgres SET default_transaction_isolation = 'serializable'").await;
+    let rows: Vec<_> = (0..3_000).map(|n| format!("('row-{n}', 'k')")).collect();
+    stage.sql(&format!("INSERT INTO lovage_outbox (id, kind) VALUES {}", rows.join(", "))).await;
+    let (mut one, mut two) = (stage.relay(), stage.relay());
+    let (one, two) = tokio::join!(one.drain(), two.drain());
+    assert_eq!(one.unwrap().moved() + two.unwrap().moved(), 3_000);
+    assert_eq!(stage.enqueued("default").await.len(), 3_000);
+}
+
 /// A service may insert and nothing else; a relay needs no ownership of the table.
 #[tokio::test]
 async fn a_service_needs_no_more_than_insert() {
