@@ -15,12 +15,14 @@ use crate::outbox::{Ask, FailedRow, Heads, Hold, MOST_SHOWN, Status, Taken};
 use crate::row::{MAX_OPTIONS_BYTES, Row};
 
 /// The first queue in a line of waiting rows, then the first one after it, and so on: as many looks into an index as
-/// there are queues, however many rows wait in each.
+/// there are queues, however many rows wait in each. Not `min(queue)`: a planner without statistics reads all rows for it.
 const HEADS: &str = "WITH RECURSIVE line(queue) AS (
-        SELECT min(queue) FROM lovage_outbox WHERE due_at IS NULL AND failed_at IS NULL AND queue > $1
+        (SELECT queue FROM lovage_outbox WHERE due_at IS NULL AND failed_at IS NULL AND queue > $1
+          ORDER BY queue LIMIT 1)
     UNION ALL
-        SELECT (SELECT min(o.queue) FROM lovage_outbox o
-                 WHERE o.due_at IS NULL AND o.failed_at IS NULL AND o.queue > line.queue)
+        SELECT (SELECT o.queue FROM lovage_outbox o
+                 WHERE o.due_at IS NULL AND o.failed_at IS NULL AND o.queue > line.queue
+                 ORDER BY o.queue LIMIT 1)
           FROM line WHERE line.queue IS NOT NULL)
     (SELECT queue FROM line WHERE queue IS NOT NULL LIMIT $2)
     UNION ALL

@@ -8,6 +8,7 @@ use lovage_broker::{Broker, BrokerError, EnqueueOutcome, Producer, RedisBroker, 
 use lovage_core::NewJob;
 use lovage_outbox::{Batch, LateProducer, Outbox, OutboxError, Relay, RelayConfig};
 use lovage_testkit::{Fault, FaultyBroker, Point, RedisServer, eventually};
+use sqlx::Connection as _;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -200,6 +201,28 @@ async fn row_05_a_relay_that_wakes_up_too_late_deletes_nothing_new() {
     assert_eq!(working.await.unwrap().unwrap(), Batch { existing: 3, ..Batch::default() });
     assert_eq!(stage.left().await, (3, 0, 0), "the new rows are still there");
     assert_eq!(stage.relay().drain().await.unwrap().enqueued, 3);
+}
+
+/// A look into the indexes costs what is moved, not what waits behind it; also right after a mass insert, when the planner knows
+/// nothing about the table yet.
+#[tokio::test]
+async fn a_batch_does_not_read_the_crowd() {
+    let stage = Stage::postgres().await;
+    let crowd = "INSERT INTO lovage_outbox (queue, kind) SELECT 'q' || n % 3, 'k' FROM generate_series(1, 50000) n";
+    stage.sql(crowd).await;
+    let mut relay = stage.relay();
+    assert_eq!(relay.step().await.unwrap().enqueued, 498);
+    drop(relay);
+    let mut service = sqlx::PgConnection::connect(&stage.url).await.unwrap();
+    let service = tokio::sync::Mutex::new(&mut service);
+    // The server tells of what a session has read when the session ends.
+    let look = async || {
+        let sql = "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname = 'lovage_outbox'";
+        let read: i64 = sqlx::query_scalar(sql).fetch_one(&mut **service.lock().await).await.unwrap();
+        (read > 0).then_some(read)
+    };
+    let read = eventually("the server tells", PATIENCE, look).await;
+    assert!((498..3_000).contains(&read), "{read} entries were read to move 498 rows");
 }
 
 /// What a relay cannot reach is said, without a password; a relay starts before its broker.

@@ -108,7 +108,7 @@ async fn a_late_committer_is_not_skipped() {
     assert_eq!(stage.enqueued("default").await, ["quick", "slow"]);
 }
 
-/// The statement of the guide, as SQLAlchemy would send it.
+/// The statement of the guide, as `SQLAlchemy` would send it.
 #[tokio::test]
 async fn the_insert_of_the_guide_works() {
     let stage = Stage::postgres().await;
