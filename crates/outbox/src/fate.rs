@@ -18,6 +18,8 @@ pub(crate) enum Fate {
     Aside(Duration),
     /// It stays, and so does everything else of its queue for this time.
     Held(Duration),
+    /// It stays: the broker could not be asked.
+    Away,
     /// It stays until a person has done something about it.
     Failed(String),
 }

@@ -5,16 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use lovage_broker::{BrokerError, EnqueueOutcome, Producer};
+use lovage_core::NewJob;
 use lovage_core::limits::{MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES};
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::error::OutboxError;
 use crate::fate::{Fate, Settlement, Told, fate};
 use crate::outbox::{Ask, MOST_QUEUES, Outbox, PATIENCE};
 use crate::row::Row;
 
+/// How long a queue that cannot be reached is left alone while others can.
+const AWAY: Duration = Duration::from_secs(5);
 /// Most rows of one batch: it is held in memory.
 const BATCH: usize = 500;
 
@@ -51,6 +55,8 @@ pub struct Batch {
     pub failed: u64,
     /// There is no room for them now.
     pub full: u64,
+    /// The broker could not be asked for them, though it could for those of other queues.
+    pub away: u64,
     /// When there may be room.
     pub retry_after: Option<Duration>,
 }
@@ -68,6 +74,7 @@ impl Batch {
         self.resent += other.resent;
         self.failed += other.failed;
         self.full += other.full;
+        self.away += other.away;
         self.retry_after = self.retry_after.max(other.retry_after);
     }
 
@@ -86,7 +93,7 @@ pub struct Relay {
     pub(crate) outbox: Outbox,
     pub(crate) config: RelayConfig,
     jobs: Arc<dyn Producer>,
-    /// Full queues, and until when they are left alone.
+    /// Queues that are full or away, and until when they are left alone.
     held: BTreeMap<String, Instant>,
     /// The last queue of the last batch, if there may be more behind it.
     after: String,
@@ -142,28 +149,48 @@ impl Relay {
         Ok(batch)
     }
 
-    /// Enqueues what can be, in one call, and answers what follows for each row.
+    /// Enqueues what can be, a call a queue and all calls at once, and answers what follows for each row. An error only if
+    /// no queue could be reached: in a cluster one may be away while the others are not.
     async fn enqueue(&self, rows: &[Row]) -> Result<Vec<Fate>, OutboxError> {
-        let (mut jobs, mut judged) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-        for row in rows {
-            judged.push(row.job(self.config.max_payload_bytes).map(|job| jobs.push(job)));
+        let mut fates: Vec<Option<Fate>> = vec![None; rows.len()];
+        let mut queues: BTreeMap<&str, (Vec<usize>, Vec<NewJob>)> = BTreeMap::new();
+        for (at, row) in rows.iter().enumerate() {
+            match row.job(self.config.max_payload_bytes) {
+                Err(reason) => fates[at] = Some(Fate::Failed(reason)),
+                Ok(job) => {
+                    let (places, jobs) = queues.entry(&row.queue).or_default();
+                    places.push(at);
+                    jobs.push(job);
+                }
+            }
         }
-        let mut outcomes = if jobs.is_empty() { Vec::new() } else { self.ask(jobs).await? }.into_iter();
-        let confirm = self.config.confirm_after.is_some();
-        let judge = |(row, judged): (&Row, Result<(), String>)| match judged {
-            Err(reason) => Ok(Fate::Failed(reason)),
-            Ok(()) => match outcomes.next() {
-                Some(outcome) => Ok(fate(row, &outcome, confirm)),
-                None => Err(BrokerError::Protocol("it did not answer for every job".into()).into()),
-            },
-        };
-        rows.iter().zip(judged).map(judge).collect()
+        let calls = queues.into_iter().map(async |(queue, (places, jobs))| (queue, places, self.ask(jobs).await));
+        let (mut reached, mut trouble) = (false, None);
+        for (queue, places, answer) in join_all(calls).await {
+            match answer {
+                Ok(outcomes) => {
+                    reached = true;
+                    for (at, outcome) in places.into_iter().zip(outcomes) {
+                        fates[at] = Some(fate(&rows[at], &outcome, self.config.confirm_after.is_some()));
+                    }
+                }
+                Err(error) => {
+                    debug!(queue, %error, "the broker did not take the rows of a queue");
+                    trouble = Some(error);
+                }
+            }
+        }
+        match trouble {
+            Some(error) if !reached => Err(error.into()),
+            // Also what an answer that is too short left out.
+            _ => Ok(fates.into_iter().map(|fate| fate.unwrap_or(Fate::Away)).collect()),
+        }
     }
 
     /// A broker that falls silent must not keep rows locked.
-    async fn ask(&self, jobs: Vec<lovage_core::NewJob>) -> Result<Vec<EnqueueOutcome>, OutboxError> {
+    async fn ask(&self, jobs: Vec<NewJob>) -> Result<Vec<EnqueueOutcome>, BrokerError> {
         let silent = || BrokerError::Unavailable(format!("no answer within {} s", PATIENCE.as_secs()));
-        Ok(tokio::time::timeout(PATIENCE, self.jobs.enqueue(jobs)).await.unwrap_or_else(|_| Err(silent()))?)
+        tokio::time::timeout(PATIENCE, self.jobs.enqueue(jobs)).await.unwrap_or_else(|_| Err(silent()))
     }
 
     fn judge(&mut self, rows: &[Row], fates: Vec<Fate>) -> (Settlement, Batch) {
@@ -190,6 +217,10 @@ impl Relay {
                     self.held.insert(row.queue.clone(), Instant::now() + wait);
                     batch.full += 1;
                     batch.retry_after = batch.retry_after.max(Some(wait));
+                }
+                Fate::Away => {
+                    self.held.insert(row.queue.clone(), Instant::now() + AWAY);
+                    batch.away += 1;
                 }
                 Fate::Failed(reason) => {
                     batch.failed += 1;

@@ -57,6 +57,9 @@ impl Log {
         if std::mem::take(&mut self.failing) {
             info!(outbox, "relaying again");
         }
+        if batch.away > 0 {
+            warn!(outbox, rows = batch.away, "a queue cannot be reached, its rows wait");
+        }
         if batch.full > 0 && !std::mem::replace(&mut self.full, true) {
             let retry_after_ms = batch.retry_after.unwrap_or_default().as_millis() as u64;
             warn!(outbox, rows = batch.full, retry_after_ms, "a queue is full, its rows wait");

@@ -52,7 +52,7 @@ pub struct InitArgs {
 pub struct RelayArgs {
     #[command(flatten)]
     place: Place,
-    /// Move what is there and exit; exit code 1 if a row cannot become a job, 6 if a queue is full
+    /// Move what is there and exit; exit code 1 if a row cannot become a job, 6 if a queue is full or away
     #[arg(long)]
     pub once: bool,
 }
@@ -154,22 +154,25 @@ async fn relay(context: &Context, args: &RelayArgs) -> Outcome {
 }
 
 fn conclude(context: &Context, batch: Batch) -> Outcome {
-    let Batch { enqueued, existing, confirmed, resent, failed, full, retry_after } = batch;
+    let Batch { enqueued, existing, confirmed, resent, failed, full, away, retry_after } = batch;
     let answer = json!({
         "enqueued": enqueued, "existing": existing, "confirmed": confirmed, "resent": resent, "failed": failed,
-        "full": full, "retry_after_ms": retry_after.map(|wait| wait.as_millis() as u64),
+        "full": full, "away": away, "retry_after_ms": retry_after.map(|wait| wait.as_millis() as u64),
     });
     context.output.one(&answer, || {
         let mut text = format!("{enqueued} enqueued, {existing} there before, {failed} failed.");
         if confirmed + resent > 0 {
             let _ = write!(text, " {confirmed} confirmed again, {resent} had been lost and are sent again.");
         }
+        if away > 0 {
+            let _ = write!(text, " {away} wait for a queue that cannot be reached.");
+        }
         if let Some(wait) = retry_after {
             let _ = write!(text, " {full} wait for room; try again in {}.", duration::human(wait));
         }
         text
     })?;
-    match (failed, full) {
+    match (failed, full + away) {
         (0, 0) => Ok(()),
         (0, _) => Err(Failure::Shown(6)),
         _ => Err(Failure::Shown(1)),

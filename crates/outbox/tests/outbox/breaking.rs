@@ -185,6 +185,34 @@ async fn a_queue_is_worked_by_one_relay_at_a_time() {
     assert!(stage.enqueued("default").await.is_sorted());
 }
 
+/// A cluster of which a part is away.
+struct Partial {
+    broker: Arc<dyn Broker>,
+}
+
+#[async_trait]
+impl Producer for Partial {
+    async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<EnqueueOutcome>, BrokerError> {
+        if jobs.iter().any(|job| job.queue.as_str() == "away") {
+            return Err(BrokerError::Unavailable("its master is down".into()));
+        }
+        self.broker.enqueue(jobs).await
+    }
+}
+
+async fn a_queue_that_cannot_be_reached_holds_up_no_other(stage: Stage) {
+    let rows: Vec<_> = (0..600).map(|n| format!("('a{n}', 'away', 'k'), ('z{n}', 'zebra', 'k')")).collect();
+    stage.sql(&format!("INSERT INTO lovage_outbox (id, queue, kind) VALUES {}", rows.join(", "))).await;
+    let mut relay = stage.relay_into(Arc::new(Partial { broker: stage.broker.clone() }));
+    let batch = relay.drain().await.unwrap();
+    assert_eq!((batch.enqueued, batch.failed), (600, 0));
+    assert!(batch.away > 0, "and it is said: {batch:?}");
+    assert_eq!((stage.enqueued("zebra").await.len(), stage.left().await), (600, (600, 0, 0)));
+    let mut relay = stage.relay_into(Arc::new(Partial { broker: stage.broker.clone() }));
+    assert!(relay.drain().await.unwrap_err().is_transient(), "if nothing can be reached, that is an error");
+    assert_eq!(stage.relay().drain().await.unwrap().enqueued, 600);
+}
+
 /// Row 05: a relay that was frozen while another one did its work deletes only what it has read itself, also when the
 /// service has inserted since.
 #[tokio::test]
@@ -262,4 +290,5 @@ crate::on_both!(
     relays_at_once_double_nothing,
     row_16_what_a_failover_lost_is_sent_again,
     a_row_that_another_job_answers_for_is_confirmed_once,
+    a_queue_that_cannot_be_reached_holds_up_no_other,
 );
