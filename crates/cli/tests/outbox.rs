@@ -276,3 +276,23 @@ async fn row_01_kill_9_while_a_spool_is_sent_doubles_nothing() {
     let enqueued = stage.enqueued("mail").await;
     assert!(enqueued.len() == 10_000 && enqueued.values().all(|count| *count == 1), "{}", enqueued.len());
 }
+
+/// Row 16: with `outbox.confirm_after` a job that Redis has confirmed and lost is enqueued again.
+#[tokio::test]
+async fn row_16_a_confirmed_job_that_redis_lost_is_sent_again() {
+    let mut stage = Stage::with_postgres();
+    stage.json(0, &["outbox", "init"]);
+    stage.sql("INSERT INTO lovage_outbox (id, queue, kind) VALUES ('a', 'mail', 'debug.noop')".into()).await;
+    let relay = ["--set", "outbox.confirm_after=1h", "outbox", "relay", "--once"];
+    assert_eq!(stage.json(0, &relay)["enqueued"], 1);
+    assert_eq!(stage.json(0, &["outbox", "status"])["unconfirmed"], 1);
+    stage.redis.restart();
+    assert_eq!(stage.json(3, &["job", "get", "a", "-Q", "mail"]), Value::Null, "it is lost");
+    assert_eq!(stage.json(0, &relay)["resent"], 0, "the hour is not over");
+    stage.sql("UPDATE lovage_outbox SET due_at = now()".into()).await;
+    assert_eq!(stage.json(0, &relay)["resent"], 1);
+    stage.sql("UPDATE lovage_outbox SET due_at = now()".into()).await;
+    assert_eq!(stage.json(0, &relay)["confirmed"], 1);
+    assert_eq!(stage.json(0, &["outbox", "status"])["unconfirmed"], 0);
+    assert_eq!(stage.enqueued("mail").await["a"], 1);
+}
