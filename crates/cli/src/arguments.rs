@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{artifact, completion, config, demo, job, queue, up, worker};
+use crate::commands::{artifact, completion, config, demo, job, outbox, queue, up, worker};
 use crate::config::Flags;
 use crate::error::{Failure, Outcome};
 use crate::output::{Format, Output};
@@ -80,6 +80,9 @@ pub enum Command {
     /// Look at queues, pause and purge them
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Take jobs from a table of another service's database, or from a spool
+    #[command(subcommand)]
+    Outbox(outbox::OutboxCommand),
     /// Check the files that jobs wrote, remove orphans
     #[command(subcommand)]
     Artifact(artifact::ArtifactCommand),
@@ -103,6 +106,7 @@ impl Command {
         match self {
             Self::Up(_) => true,
             Self::Worker(args) => args.command.is_none(),
+            Self::Outbox(outbox::OutboxCommand::Relay(args)) => !args.once,
             _ => false,
         }
     }

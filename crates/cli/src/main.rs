@@ -13,6 +13,7 @@ mod instant;
 mod lifecycle;
 mod output;
 mod reference;
+mod relaying;
 mod rooms;
 mod telemetry;
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Context;
 use crate::error::{Failure, Outcome};
 use crate::output::Table;
-use crate::{adoption, rooms};
+use crate::{adoption, relaying, rooms};
 
 /// One thing that was checked.
 #[derive(Debug, Serialize)]
@@ -25,6 +25,9 @@ pub async fn run(context: &Context) -> Outcome {
     sources(context, &mut findings).await;
     for (check, result) in adoption::findings(context.config()).await {
         add(&mut findings, &check, result.map_err(|failure| failure.to_string()));
+    }
+    if let Some(result) = relaying::finding(context.config()).await {
+        add(&mut findings, "outbox", result.map_err(|failure| failure.to_string()));
     }
     context.output.many(&findings, table)?;
     let wrong = findings.iter().filter(|finding| !finding.ok).count();

@@ -6,6 +6,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod job;
+pub mod outbox;
 pub mod queue;
 pub mod up;
 pub mod worker;
@@ -80,6 +81,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Worker(args) => worker::run(context, args).await,
         Command::Job(command) => job::run(&context, command).await,
         Command::Queue(command) => queue::run(&context, command).await,
+        Command::Outbox(command) => outbox::run(&context, command).await,
         Command::Artifact(command) => artifact::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Config(command) => config::run(&context, &command),

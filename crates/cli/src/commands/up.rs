@@ -5,7 +5,7 @@ use clap::Args;
 use super::Context;
 use crate::config::Origin;
 use crate::error::Outcome;
-use crate::{adoption, lifecycle, rooms};
+use crate::{adoption, lifecycle, relaying, rooms};
 
 /// Options of `lovage up`.
 #[derive(Debug, Args)]
@@ -23,8 +23,10 @@ pub async fn run(context: Context, _args: &UpArgs) -> Outcome {
     context.output.note(&banner(&context, debug));
     let settings = rooms::worker_config(config)?;
     let adopting = adoption::start(config, &settings.id, &shutdown, false).await?;
+    let relaying = relaying::start(config, &shutdown, false).await?;
     let ended = rooms::worker(config, settings, handlers).run(shutdown).await;
     adopting.end().await;
+    relaying.end().await;
     ended?;
     Ok(())
 }

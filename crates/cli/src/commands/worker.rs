@@ -7,7 +7,7 @@ use super::Context;
 use super::worker_admin::{self, WorkerCommand};
 use crate::config::Flags;
 use crate::error::{Failure, Outcome};
-use crate::{adoption, lifecycle, rooms};
+use crate::{adoption, lifecycle, relaying, rooms};
 
 /// Options of `lovage worker`.
 #[derive(Debug, Args)]
@@ -39,6 +39,9 @@ pub struct RunArgs {
     /// Take over what apalis-redis producers push, e.g. emails=email.send; may be given again
     #[arg(long, value_name = "[SOURCE@]QUEUE=KIND")]
     adopt_apalis: Vec<String>,
+    /// Move the rows of the outbox that outbox.url names into the broker, too
+    #[arg(long)]
+    relay_outbox: bool,
 }
 
 impl RunArgs {
@@ -53,6 +56,9 @@ impl RunArgs {
         if !self.adopt_apalis.is_empty() {
             let all = self.adopt_apalis.join(",");
             flags.set.push(("adopt.apalis".to_owned(), all, "--adopt-apalis".to_owned()));
+        }
+        if self.relay_outbox {
+            flags.set.push(("outbox.relay".to_owned(), "true".to_owned(), "--relay-outbox".to_owned()));
         }
     }
 }
@@ -73,8 +79,10 @@ pub async fn run(context: Context, args: WorkerArgs) -> Outcome {
     );
     let shutdown = lifecycle::listen()?;
     let adopting = adoption::start(config, &settings.id, &shutdown, settings.exit_when_empty).await?;
+    let relaying = relaying::start(config, &shutdown, settings.exit_when_empty).await?;
     let ended = rooms::worker(config, settings, handlers).run(shutdown).await;
     adopting.end().await;
+    relaying.end().await;
     ended?;
     Ok(())
 }

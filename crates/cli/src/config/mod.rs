@@ -70,6 +70,8 @@ pub struct Config {
     pub adopt_apalis: Adoptions,
     /// The Redis that apalis uses; the one that carries our queue when absent.
     pub adopt_redis_url: Option<Secret>,
+    /// The outbox of commands that name none.
+    pub outbox: OutboxSettings,
     /// Logs as JSON lines instead of text.
     pub log_json: bool,
     /// What is logged; the command's own default when absent.
@@ -78,6 +80,17 @@ pub struct Config {
     pub environment: Option<String>,
     /// What an S3-compatible store needs.
     pub aws: Aws,
+}
+
+/// An outbox and how it is relayed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OutboxSettings {
+    /// Where it is.
+    pub url: Option<Secret>,
+    /// After which time the broker is asked again for a job that it has confirmed; never when absent.
+    pub confirm_after: Option<Duration>,
+    /// Whether workers relay it, too.
+    pub relay: bool,
 }
 
 /// Access to an S3-compatible store, by the names that the ecosystem uses.
@@ -117,6 +130,7 @@ impl Default for Config {
             retention: Retention::default(),
             adopt_apalis: Adoptions::default(),
             adopt_redis_url: None,
+            outbox: OutboxSettings::default(),
             log_json: false,
             log: None,
             environment: None,

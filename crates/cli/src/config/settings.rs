@@ -271,6 +271,27 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.adopt_redis_url = address(text, &["redis", "rediss"])?
     ),
     setting!(
+        "outbox.url",
+        "LOVAGE_OUTBOX__URL",
+        "Outbox that a relay empties when none is named: postgres: or sqlite:.",
+        |c| shown(c.outbox.url.as_ref()),
+        |c, text| c.outbox.url = address(text, &["postgres", "postgresql", "sqlite"])?
+    ),
+    setting!(
+        "outbox.confirm_after",
+        "LOVAGE_OUTBOX__CONFIRM_AFTER",
+        "Age at which the broker is asked again for a job that it has confirmed; empty for never.",
+        |c| c.outbox.confirm_after.map(duration::exact).unwrap_or_default(),
+        |c, text| c.outbox.confirm_after = optional(text).as_deref().map(age).transpose()?
+    ),
+    setting!(
+        "outbox.relay",
+        "LOVAGE_OUTBOX__RELAY",
+        "Whether workers and `lovage up` relay that outbox, too.",
+        |c| c.outbox.relay.to_string(),
+        |c, text| c.outbox.relay = flag(text)?
+    ),
+    setting!(
         "aws.access_key_id",
         "AWS_ACCESS_KEY_ID",
         "Key id for an S3-compatible store.",
