@@ -63,7 +63,7 @@ macro_rules! scripts {
 
 scripts! {
     ENQUEUE = "base" "events" "batch" "limits" "gates" "slots" "job" "moves" "keys" "depth" "join" "enqueue";
-    CLAIM = "base" "events" "pace" "usual" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant" "take"
+    CLAIM = "base" "events" "pace" "usual" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "lane" "grant" "take" "ages"
         "give" "turns" "round" "choose" "unpark" "reopen" "again" "claim";
     RENEW = "base" "events" "job" "held" "renew";
     FINISH = "base" "events" "plain" "limits" "gates" "slots" "job" "breakers" "moves" "held" "settle" "finish";

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod ageing;
 mod bench;
 mod breaker;
 mod bulk;
@@ -206,6 +207,15 @@ suite! {
         a_tenant_that_must_wait_leaves_its_turn_to_the_others,
         tenants_that_must_wait_do_not_spoil_the_round,
         thousands_of_tenants_have_one_turn_each,
+    }
+    ageing {
+        the_oldest_job_starts_within_sixteen,
+        each_sixteenth_job_is_the_oldest,
+        with_one_priority_the_line_is_as_ever,
+        plain_jobs_and_others_age_alike,
+        within_each_tenant_the_oldest_starts_within_sixteen,
+        a_job_that_is_held_back_does_not_age,
+        age_is_the_place_in_the_line,
     }
     pausing {
         a_replaced_job_leaves_the_pause_of_its_old_kind,

@@ -15,7 +15,7 @@ use lovage_core::{
 use lovage_testkit::RedisServer;
 
 use crate::command::{Command, End, Enqueue, IDS, Limit, Limited, Operation, Paused};
-use crate::reference::{Answer, LEASE_MS, Model, UNIQUE_TTL_MS, name};
+use crate::reference::{AGEING, Answer, LEASE_MS, Model, UNIQUE_TTL_MS, name};
 
 const START: u64 = 1_772_323_200_000;
 const LEASE: Duration = Duration::from_millis(LEASE_MS);
@@ -37,11 +37,13 @@ pub async fn run(commands: &[Command]) {
     let config = RedisConfig {
         url: server.url(),
         virtual_clock: Some(clock.clone() as Arc<dyn Clock>),
+        ageing: AGEING,
         ..RedisConfig::default()
     };
     let redis = RedisBroker::connect(config).await.expect("redis");
     let folder = tempfile::tempdir().expect("a folder");
-    let config = SqliteConfig { clock: clock.clone(), ..SqliteConfig::new(folder.path().join("lovage.db")) };
+    let config =
+        SqliteConfig { clock: clock.clone(), ageing: AGEING, ..SqliteConfig::new(folder.path().join("lovage.db")) };
     let sqlite = SqliteBroker::open(config).await.expect("sqlite");
 
     let mut subjects = [Subject::new("redis", Arc::new(redis)), Subject::new("sqlite", Arc::new(sqlite))];
