@@ -23,7 +23,7 @@ async fn urgent_before(bench: &Bench, number: u64, size: usize) -> usize {
     before
 }
 
-/// Row 7: as long as more urgent jobs keep coming.
+/// As long as more urgent jobs keep coming.
 pub async fn the_oldest_job_starts_within_sixteen(bench: Bench) {
     for size in [1, 3, 16, 40] {
         bench.add_all((0..100).map(|n| with_priority(bench.job(1_000 + n), 0))).await;

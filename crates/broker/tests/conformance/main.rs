@@ -77,6 +77,13 @@ suite! {
         row_22_a_held_key_is_renewed_with_the_lease,
         every_final_state_frees_the_key,
         a_job_that_lost_its_key_does_not_free_the_new_owners,
+        a_debounced_job_is_due_when_nobody_has_asked_for_a_while,
+        a_debounced_job_waits_no_longer_than_its_longest_wait,
+        a_debounced_job_may_be_brought_forward,
+        what_is_not_scheduled_any_more_is_not_put_off,
+        jobs_of_one_call_debounce_each_other,
+        a_debounced_job_that_changes_its_tenant_is_put_off_too,
+        a_debounce_that_makes_no_sense_is_refused,
     }
     claiming {
         the_line_is_ordered_by_priority_then_age,

@@ -9,8 +9,8 @@ use lovage_broker::{
     RedisConfig, Refused, SqliteBroker, SqliteConfig,
 };
 use lovage_core::{
-    AttemptError, Clock, DiscardReason, ErrorClass, JobId, Limits, ManualClock, NewJob, Priority, QueueName, Rate,
-    State, Timestamp, Transition, Unique, WorkerId,
+    AttemptError, Clock, Debounce, DiscardReason, ErrorClass, JobId, Limits, ManualClock, NewJob, Priority, QueueName,
+    Rate, State, Timestamp, Transition, Unique, WorkerId,
 };
 use lovage_testkit::RedisServer;
 
@@ -162,6 +162,7 @@ impl Subject {
             ttl_ms: UNIQUE_TTL_MS,
             on_conflict,
             hold,
+            debounce: new.max_wait_ms.map(|max_wait_ms| Debounce { max_wait_ms }),
         });
         job
     }

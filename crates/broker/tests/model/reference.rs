@@ -149,6 +149,9 @@ impl Model {
                     job.args = new.args;
                     job.slot &= job.belongs.key == new.belongs.key;
                     job.belongs = new.belongs;
+                    if let (Some(wait), State::Scheduled, 0) = (new.max_wait_ms, job.state, job.attempt) {
+                        job.due_at = Some((self.now + new.delay_ms).min(job.enqueued_at + wait));
+                    }
                     return Answer::Replaced(holder);
                 }
                 (OnConflict::Return | OnConflict::Replace, _) => return Answer::Existing(holder),
