@@ -423,7 +423,13 @@ async fn row_19_every_key_has_a_tag_and_a_bound() {
     assert!(all.len() > 25, "{all:?}");
     for key in all {
         let life: i64 = redis::cmd("PTTL").arg(&key).query_async(&mut plain).await.unwrap();
-        let global = ["lovage:{.queues}", "lovage:{.leader}", "lovage:{.workers}:said", "lovage:{.workers}:seen"];
+        let global = [
+            "lovage:{.queues}",
+            "lovage:{.format}",
+            "lovage:{.leader}",
+            "lovage:{.workers}:said",
+            "lovage:{.workers}:seen",
+        ];
         let column = key.strip_prefix("lovage:{exports}:");
         let known = global.contains(&key.as_str()) || column.is_some_and(|column| bounded.contains(&column));
         let tagged = column.is_some() || key.starts_with("lovage:{.");
