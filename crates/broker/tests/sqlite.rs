@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_broker::{
-    BrokerError, BulkAction, Control, EnqueueOutcome, Finish, HeldLease, NewPause, Operator as _, Producer as _,
-    Reader as _, SqliteBroker, SqliteConfig, Wake, WorkerSide as _,
+    BrokerError, BulkAction, Control, EnqueueOutcome, Finish, HeldLease, LeaseStatus, NewPause, Operator as _,
+    Producer as _, Reader as _, SqliteBroker, SqliteConfig, Wake, WorkerSide as _,
 };
 use lovage_core::{
     AttemptError, ErrorClass, Hold, JobId, Limits, ManualClock, NewJob, QueueName, Rate, State, Timestamp, Transition,
@@ -74,7 +74,7 @@ async fn drain(broker: &SqliteBroker, batch: usize) -> Vec<JobId> {
         done.extend(jobs.iter().map(|job| job.id.clone()));
         let items = jobs.into_iter().map(|job| complete(HeldLease { id: job.id, token: job.token })).collect();
         let statuses = broker.finish(&queue(), &worker(), items).await.unwrap();
-        assert!(statuses.into_iter().all(|status| status == lovage_broker::LeaseStatus::Held));
+        assert!(statuses.into_iter().all(|status| status == LeaseStatus::Held));
     }
 }
 
@@ -351,7 +351,45 @@ async fn row_26_a_file_of_version_1_is_upgraded() {
     drop(broker);
     let version: i64 =
         sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut raw(folder.path()).await).await.unwrap();
-    assert_eq!(version, 2);
+    assert_eq!(version, 3);
+}
+
+/// Row 26: the same for version 2, where tenants have lanes.
+#[tokio::test]
+async fn row_26_a_file_of_version_2_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut conn = raw(folder.path()).await;
+    sqlx::raw_sql(include_str!("golden/sqlite-v2.sql")).execute(&mut conn).await.unwrap();
+    // 0 is available without a tenant, 1 is a tenant's, 2 waits for a retry of its, 3 runs with a slot of its key.
+    sqlx::raw_sql(
+        r#"INSERT INTO queue (key, name, place, token, available, running, retryable, laned)
+           VALUES (1, 'exports', 100, 1, 2, 1, 1, 1);
+           INSERT INTO lane (key, queue, tenant, gate, jobs, waiting, ready) VALUES (1, 1, 'acme', '', 1, 2, 1);
+           INSERT INTO job (seq, queue, id, state, sort, place, priority, token, enqueued_at, since, kind, tenant, flow_key,
+           lane, slot) VALUES (1, 1, 'job-0', 1, 11, 11, 0, 0, 0, 0, 'debug.noop', NULL, NULL, 0, 0),
+                  (2, 1, 'job-1', 7, 12, 12, 0, 0, 0, 0, 'debug.noop', 'acme', NULL, 1, 0),
+                  (3, 1, 'job-2', 3, 1, 13, 0, 0, 0, 0, 'debug.noop', 'acme', NULL, 0, 0),
+                  (4, 1, 'job-3', 2, 9000000000000, 14, 0, 1, 0, 0, 'debug.noop', NULL, 'k', 0, 1);
+           INSERT INTO spec (seq, text) VALUES (1, '{"v":1,"kind":"debug.noop","args":{}}'),
+           (2, '{"v":1,"kind":"debug.noop","args":{},"tenant":"acme"}'),
+           (3, '{"v":1,"kind":"debug.noop","args":{},"tenant":"acme"}'),
+           (4, '{"v":1,"kind":"debug.noop","args":{},"key":"k"}');"#,
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    conn.close().await.unwrap();
+    let broker = open(folder.path()).await;
+    let claim = broker.claim(&queue(), &worker(), 10, LEASE).await.unwrap().jobs;
+    let ids: BTreeSet<_> = claim.iter().map(|job| job.id.as_str()).collect();
+    assert_eq!(ids, BTreeSet::from(["job-0", "job-1", "job-2"]));
+    let held = HeldLease { id: "job-3".parse().unwrap(), token: 1 };
+    let ends = vec![Finish { lease: held, transition: Transition::Complete { result: None } }];
+    assert_eq!(broker.finish(&queue(), &worker(), ends).await.unwrap(), [LeaseStatus::Held]);
+    drop(broker);
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut raw(folder.path()).await).await.unwrap();
+    assert_eq!(version, 3);
 }
 
 #[tokio::test]

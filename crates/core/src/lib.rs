@@ -35,7 +35,7 @@ pub use priority::Priority;
 pub use progress::{LogLevel, LogLine, Progress};
 pub use retry::RetryPolicy;
 pub use state::{Change, DiscardReason, IllegalChange, State, transition};
-pub use unique::{Hold, OnConflict, Unique};
+pub use unique::{Debounce, Hold, OnConflict, Unique};
 pub use validate::batch as validate_batch;
 pub use view::{Counts, JobView, PastError, Pause, QUEUE_VIEW_FLOWS, QueueView, WorkerState, WorkerView};
 pub use wire::{WIRE_VERSION, WireError};

@@ -43,6 +43,9 @@ pub const MAX_LOG_LINE_BYTES: usize = 2 * 1024;
 pub const MAX_HORIZON: Duration = Duration::from_hours(24 * 365 * 100);
 /// Times that a worker may die with a job before the job is discarded as `worker_lost`.
 pub const MAX_LOST: u32 = 3;
+/// So that no priority starves, each 16th job that a tenant (or those without one) has given out is the one that waits
+/// longest there, whatever its priority; see `WorkerSide::claim` of the broker for the promise in full.
+pub const AGEING: u32 = 16;
 /// Most jobs that one claim, finish or renew call may carry.
 pub const MAX_CLAIM: usize = 1_000;
 /// Largest rate of a token bucket, and most tokens in it.

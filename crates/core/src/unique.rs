@@ -24,6 +24,19 @@ pub struct Unique {
     /// When the lock is given back.
     #[serde(default)]
     pub hold: Hold,
+    /// Puts a waiting holder off, too, instead of only giving it the new content. With `replace` and a `delay_ms` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debounce: Option<Debounce>,
+}
+
+/// Waits until nobody has asked for a while: each further job with the key that meets a holder which is still scheduled and
+/// never ran has it due after the new `delay_ms` from then on. A holder that is available, waits for a retry or runs is not
+/// put off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Debounce {
+    /// Counted from the enqueue of the holder it is never put off for longer, in milliseconds, however often others ask.
+    pub max_wait_ms: u64,
 }
 
 /// What happens to a job whose unique key is taken.
@@ -60,6 +73,7 @@ impl Unique {
             ttl_ms: Self::default_ttl_ms(),
             on_conflict: OnConflict::default(),
             hold: Hold::default(),
+            debounce: None,
         }
     }
 
@@ -76,7 +90,8 @@ impl Unique {
         })
     }
 
-    pub(crate) fn validate(&self) -> Result<(), Invalid> {
+    /// `delay_ms` is the job's.
+    pub(crate) fn validate(&self, delay_ms: Option<u64>) -> Result<(), Invalid> {
         if self.key.is_empty() || self.key.len() > MAX_UNIQUE_KEY_BYTES {
             let help = format!("use 1 to {MAX_UNIQUE_KEY_BYTES} bytes");
             return Err(Invalid::new("unique.key", format!("is {} bytes long", self.key.len()), help));
@@ -84,6 +99,29 @@ impl Unique {
         if self.ttl_ms == 0 || u128::from(self.ttl_ms) > MAX_UNIQUE_TTL.as_millis() {
             let help = format!("use 1 to {} (30 days)", MAX_UNIQUE_TTL.as_millis());
             return Err(Invalid::new("unique.ttl_ms", format!("is {}", self.ttl_ms), help));
+        }
+        self.debounce.map_or(Ok(()), |debounce| self.validate_debounce(debounce, delay_ms))
+    }
+
+    fn validate_debounce(&self, Debounce { max_wait_ms }: Debounce, delay_ms: Option<u64>) -> Result<(), Invalid> {
+        let Some(delay) = delay_ms else {
+            return Err(Invalid::new(
+                "unique.debounce",
+                "is given without delay_ms",
+                "say how long to wait for others",
+            ));
+        };
+        if self.on_conflict != OnConflict::Replace {
+            let help = "set unique.on_conflict to replace";
+            return Err(Invalid::new("unique.debounce", "is given without replacing the holder", help));
+        }
+        if max_wait_ms < delay {
+            let problem = format!("is {max_wait_ms}, less than delay_ms ({delay})");
+            return Err(Invalid::new("unique.debounce.max_wait_ms", problem, "use at least the delay"));
+        }
+        if max_wait_ms > self.ttl_ms {
+            let problem = format!("is {max_wait_ms}, more than unique.ttl_ms ({})", self.ttl_ms);
+            return Err(Invalid::new("unique.debounce.max_wait_ms", problem, "hold the key for at least as long"));
         }
         Ok(())
     }

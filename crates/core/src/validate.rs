@@ -35,7 +35,11 @@ pub(crate) fn new_job(job: &NewJob, max_payload: usize) -> Result<(), Invalid> {
         policy.validate("retry")?;
     }
     if let Some(unique) = &job.unique {
-        unique.validate()?;
+        unique.validate(job.delay_ms)?;
+        if unique.debounce.is_some() && job.expires_at.is_some() {
+            let help = "leave it out: max_wait_ms says when it is due at the latest";
+            return Err(Invalid::new("expires_at", "is given together with unique.debounce", help));
+        }
     }
     tags(&job.tags)?;
     metadata(job)

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lovage_core::limits::MAX_PAYLOAD_BYTES;
+use lovage_core::limits::{AGEING, MAX_PAYLOAD_BYTES};
 use lovage_core::{Clock, Entropy};
 
 use crate::api::Retention;
@@ -39,6 +39,8 @@ pub struct RedisConfig {
     pub max_payload_bytes: usize,
     /// Events kept per queue; older ones are dropped, in whole entries.
     pub events_kept: usize,
+    /// Of so many jobs that are given out one is the oldest; see [`lovage_core::limits::AGEING`]. Tests make it smaller.
+    pub ageing: u32,
     /// The machine's clock. Only makes ids; every comparison uses Redis' own time.
     pub clock: Arc<dyn Clock>,
     /// Randomness for ids.
@@ -57,6 +59,7 @@ impl Default for RedisConfig {
             retention: Retention::default(),
             max_payload_bytes: MAX_PAYLOAD_BYTES,
             events_kept: 100_000,
+            ageing: AGEING,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             virtual_clock: None,

@@ -119,7 +119,8 @@ fn key_options(unique: &Unique) -> String {
         OnConflict::Reject => "reject",
         OnConflict::Replace => "replace",
     };
-    format!("{} {} {conflict} {}", unique.digest(), unique.ttl_ms, u8::from(unique.hold == Hold::Ttl))
+    let max_wait = unique.debounce.map(|debounce| debounce.max_wait_ms.to_string()).unwrap_or_default();
+    format!("{} {} {conflict}{max_wait} {}", unique.digest(), unique.ttl_ms, u8::from(unique.hold == Hold::Ttl))
 }
 
 #[async_trait]

@@ -125,6 +125,11 @@ impl Keys {
         control
     }
 
+    /// The version of what is stored.
+    pub(super) fn format(&self) -> String {
+        format!("{}{{.format}}", self.prefix)
+    }
+
     /// The leaderships.
     pub(super) fn leaders(&self) -> String {
         format!("{}{{.leader}}", self.prefix)

@@ -12,6 +12,7 @@ mod enqueue;
 mod event;
 mod fault;
 mod flow;
+mod format;
 mod grasp;
 mod keys;
 mod link;
@@ -70,7 +71,7 @@ impl RedisBroker {
     ///
     /// # Errors
     /// [`BrokerError::Unavailable`] if it cannot be reached within five seconds, [`BrokerError::Misconfigured`] if its
-    /// version is too old, it evicts keys, or the address or password is wrong.
+    /// version is too old, it evicts keys, a newer release wrote its jobs, or the address or password is wrong.
     pub async fn connect(config: RedisConfig) -> Result<Self> {
         if config.prefix.contains(['{', '}']) {
             let problem =
@@ -87,7 +88,7 @@ impl RedisBroker {
         };
         let deadline = Instant::now() + CONNECT_PATIENCE;
         loop {
-            match check::check(&broker.link).await {
+            match broker.check().await {
                 // Starting up together with Redis is the usual case in a container.
                 Err(error) if error.is_transient() && Instant::now() < deadline => {
                     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -96,6 +97,12 @@ impl RedisBroker {
                 Ok(()) => return Ok(broker),
             }
         }
+    }
+
+    /// Whether the server and what is in it can be worked with.
+    async fn check(&self) -> Result<()> {
+        check::check(&self.link).await?;
+        format::settle(&self.link, &self.keys).await
     }
 
     /// Runs a script on a queue: the queue's keys, the time, the cap of events, then what `fill` adds.

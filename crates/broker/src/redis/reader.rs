@@ -15,7 +15,7 @@ use super::reply::{Items, count, list, number, text, texts};
 use super::script::{HISTORY, LINE, LIST, LOOK, STATS};
 use super::view::Facts;
 use super::worker::level_name;
-use super::{RedisBroker, Result, check, event};
+use super::{RedisBroker, Result, check, event, format};
 use crate::api::{EventPage, JobPage, ListQuery, LogPage, Reader};
 
 /// Most events of one page.
@@ -111,7 +111,9 @@ impl Reader for RedisBroker {
     }
 
     async fn diagnose(&self) -> Result<Vec<(String, String, bool)>> {
-        check::diagnose(&self.link, self.config.clock.now()).await
+        let mut findings = check::diagnose(&self.link, self.config.clock.now()).await?;
+        findings.push(format::diagnose(&self.link, &self.keys).await?);
+        Ok(findings)
     }
 }
 

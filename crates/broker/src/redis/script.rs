@@ -64,7 +64,7 @@ macro_rules! scripts {
 scripts! {
     ENQUEUE = "base" "events" "batch" "limits" "gates" "slots" "job" "moves" "keys" "depth" "join" "enqueue";
     CLAIM = "base" "events" "prune" "pace" "usual" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "lane" "grant" "take"
-        "give" "turns" "round" "choose" "unpark" "reopen" "again" "claim";
+        "ages" "give" "turns" "round" "choose" "unpark" "reopen" "again" "claim";
     RENEW = "base" "events" "job" "held" "renew";
     FINISH = "base" "events" "plain" "limits" "gates" "slots" "job" "breakers" "moves" "held" "settle" "finish";
     REPORT = "base" "events" "job" "held" "report";

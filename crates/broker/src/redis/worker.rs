@@ -34,6 +34,7 @@ impl WorkerSide for RedisBroker {
             } else {
                 cmd.arg("")
             };
+            cmd.arg(self.config.ageing.max(1));
         };
         // Until an answer has come: also when this call is dropped before.
         grasp.unclear = true;

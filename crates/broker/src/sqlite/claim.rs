@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_core::limits::MAX_CLAIM;
 use lovage_core::{EventKind, JobId, Priority, QueueName, State, Timestamp, WorkerId};
+use serde::Deserialize;
 
+use super::ages::{aged_of, mix};
 use super::desk::Desk;
 use super::fault::Fault;
 use super::step::Step;
@@ -20,6 +22,8 @@ pub(super) struct TakeJobs {
     pub worker: WorkerId,
     pub max: usize,
     pub lease: Duration,
+    /// Of so many jobs one is the oldest.
+    pub ageing: u32,
 }
 
 #[async_trait]
@@ -58,22 +62,40 @@ impl Command for TakeJobs {
     }
 }
 
-/// A waiting job as the query answers it: seq, id, content, attempt, failed, lost, time of its enqueue, priority.
-type Waiting = (i64, JobId, String, u32, u32, u32, Timestamp, Priority);
+/// A waiting job as the query answers it, in this order.
+#[derive(Debug, Deserialize)]
+pub(super) struct Waiting {
+    pub seq: i64,
+    id: JobId,
+    spec: String,
+    attempt: u32,
+    failed: u32,
+    lost: u32,
+    enqueued_at: Timestamp,
+    priority: Priority,
+    pub sort: i64,
+}
 
 impl Desk<'_> {
     async fn take(&mut self, max: usize, call: &TakeJobs) -> Result<Vec<ClaimedJob>, Fault> {
         // All jobs in one value: a row each costs more on its way through the driver than the query itself.
-        let sql = "SELECT json_group_array(json_array(seq, id, text, attempt, failed, lost, enqueued_at, priority)) \
+        let sql = "SELECT json_group_array(json_array(seq, id, text, attempt, failed, lost, enqueued_at, priority, sort)) \
                    FROM (SELECT job.seq, job.id, coalesce(spec.text, '') AS text, job.attempt, job.failed, job.lost, \
-                   job.enqueued_at, job.priority FROM job LEFT JOIN spec ON spec.seq = job.seq \
+                   job.enqueued_at, job.priority, job.sort FROM job LEFT JOIN spec ON spec.seq = job.seq \
                    WHERE job.queue = ?1 AND job.state = 1 ORDER BY job.sort, job.id LIMIT ?2 + 0)";
         let query = sqlx::query_scalar(sql).bind(self.line.key).bind(max as i64);
         let rows: String = query.fetch_one(&mut *self.conn).await?;
-        let rows: Vec<Waiting> = serde_json::from_str(&rows)?;
+        let mut rows: Vec<Waiting> = serde_json::from_str(&rows)?;
+        let given = self.line.flow.aged;
+        let oldest = aged_of(given, rows.len(), call.ageing);
+        if let (1.., Some(first)) = (oldest, rows.first()) {
+            let old = self.oldest_of_line(first.sort, oldest).await?;
+            rows = mix(rows, old, given, call.ageing);
+        }
+        self.line.flow_mut().aged = (given + rows.len() as u32) % call.ageing.max(1);
         let mut seqs = Vec::with_capacity(rows.len());
         let mut jobs = Vec::with_capacity(rows.len());
-        for (seq, id, spec, attempt, failed, lost, enqueued_at, priority) in rows {
+        for Waiting { seq, id, spec, attempt, failed, lost, enqueued_at, priority, .. } in rows {
             seqs.push(seq);
             let attempt = attempt + 1;
             jobs.push(ClaimedJob { id, spec, attempt, failed, lost, token: 0, enqueued_at, priority });

@@ -43,6 +43,8 @@ pub(super) struct Draft {
     pub expires_at: Option<Timestamp>,
     pub lock: Option<Lock>,
     pub on_conflict: OnConflict,
+    /// How long others may put it off, if it debounces.
+    pub max_wait_ms: Option<u64>,
 }
 
 impl Enqueue {
@@ -81,6 +83,7 @@ impl Draft {
         let (priority, expires_at) = (job.priority.level(), job.expires_at);
         let (delay_ms, run_at) = (job.delay_ms.unwrap_or(0), job.run_at.unwrap_or_default());
         let on_conflict = job.unique.as_ref().map(|unique| unique.on_conflict).unwrap_or_default();
+        let max_wait_ms = job.unique.as_ref().and_then(|unique| unique.debounce).map(|debounce| debounce.max_wait_ms);
         let lock = job.unique.take().map(|unique| lock_of(&unique));
         let spec = job.into_spec();
         let text = spec.encode();
@@ -102,6 +105,7 @@ impl Draft {
             expires_at,
             lock,
             on_conflict,
+            max_wait_ms,
         }
     }
 

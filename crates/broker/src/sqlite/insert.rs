@@ -49,7 +49,12 @@ impl Desk<'_> {
         let mut rows = Vec::with_capacity(chunk.len());
         for Insert { draft, content } in chunk {
             let place = self.line.next_place(self.now);
-            let (state, sort) = match draft.due(self.now) {
+            let due = match (draft.due(self.now), content.max_wait_ms) {
+                // The later one puts it off.
+                (Some(_), Some(_)) => content.due(self.now),
+                (due, _) => due,
+            };
+            let (state, sort) = match due {
                 Some(due) => (State::Scheduled, due.as_millis() as i64),
                 None => (State::Available, line_order(draft.priority, place)),
             };

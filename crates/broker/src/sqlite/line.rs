@@ -51,6 +51,8 @@ pub(super) struct Flow {
     pub retry_full: f64,
     pub retry_opens: i64,
     pub drain: Drain,
+    /// How many jobs without a tenant were given out since the last one whose turn it was by age.
+    pub aged: u32,
 }
 
 /// The first place of a millisecond.
@@ -68,11 +70,22 @@ pub(super) fn line_order(priority: u8, place: i64) -> i64 {
     (i64::from(priority) << PLACE_BITS) + place
 }
 
+/// The order of a level's first job.
+pub(super) fn level_start(priority: u8) -> i64 {
+    line_order(priority, 0)
+}
+
+/// The place in an order.
+pub(super) fn place_of(sort: i64) -> i64 {
+    sort % level_start(1)
+}
+
 impl Line {
     pub(super) async fn load(conn: &mut SqliteConnection, queue: &QueueName) -> Result<Option<Self>, Fault> {
         let sql = "SELECT key, place, token, event, scheduled, available, running, retryable, completed, cancelled, \
                    discarded, paused_by, paused_why, paused_since, paused_until, rules, laned, turn, held_until, \
-                   recheck, retry_full, retry_opens, drain_since, drained, drained_before FROM queue WHERE name = ?1";
+                   recheck, retry_full, retry_opens, drain_since, drained, drained_before, \
+                   aged FROM queue WHERE name = ?1";
         let Some(row) = sqlx::query(sql).bind(queue.as_str()).fetch_optional(conn).await? else { return Ok(None) };
         let mut counts = [0; 7];
         for (index, count) in counts.iter_mut().enumerate() {
@@ -94,6 +107,7 @@ impl Line {
                 retry_full: row.try_get(20)?,
                 retry_opens: row.try_get(21)?,
                 drain: Drain::read(&row, 22)?,
+                aged: row.try_get(25)?,
             },
             changed: false,
             woken: false,
@@ -232,7 +246,7 @@ impl Line {
                    paused_since = ?7, paused_until = ?8, scheduled = ?9, available = ?10, running = ?11, \
                    retryable = ?12, completed = ?13, cancelled = ?14, discarded = ?15, rules = ?16, laned = ?17, \
                    turn = ?18, held_until = ?19, recheck = ?20, retry_full = ?21, retry_opens = ?22, \
-                   drain_since = ?23, drained = ?24, drained_before = ?25 WHERE key = ?1";
+                   drain_since = ?23, drained = ?24, drained_before = ?25, aged = ?26 WHERE key = ?1";
         let pause = self.pause.as_ref();
         let mut query = sqlx::query(sql)
             .bind(self.key)
@@ -246,9 +260,9 @@ impl Line {
         for count in self.counts {
             query = query.bind(count);
         }
-        let Flow { rules, laned, turn, held_until, recheck, retry_full, retry_opens, drain } = self.flow;
+        let Flow { rules, laned, turn, held_until, recheck, retry_full, retry_opens, drain, aged } = self.flow;
         query = query.bind(rules).bind(laned).bind(turn).bind(held_until).bind(recheck).bind(retry_full);
-        query = query.bind(retry_opens).bind(drain.since).bind(drain.now).bind(drain.before);
+        query = query.bind(retry_opens).bind(drain.since).bind(drain.now).bind(drain.before).bind(aged);
         query.execute(conn).await?;
         Ok(())
     }

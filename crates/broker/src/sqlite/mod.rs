@@ -4,6 +4,7 @@
 //! with whatever else waits, or a query on one of a few connections that read. `schema.sql` is the file's format;
 //! `docs/adr/004-embedded-sqlite.md` says why it is as it is.
 
+mod ages;
 mod breaker;
 mod bulk;
 mod claim;
@@ -43,7 +44,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lovage_core::limits::MAX_PAYLOAD_BYTES;
+use lovage_core::limits::{AGEING, MAX_PAYLOAD_BYTES};
 use lovage_core::{Clock, Entropy};
 use sqlx::sqlite::SqlitePool;
 
@@ -69,6 +70,8 @@ pub struct SqliteConfig {
     pub synchronous_full: bool,
     /// Largest size of the file in bytes; at the limit jobs are refused as unavailable. Nothing: as large as the disk.
     pub max_bytes: Option<u64>,
+    /// Of so many jobs that are given out one is the oldest; see [`lovage_core::limits::AGEING`]. Tests make it smaller.
+    pub ageing: u32,
     /// The broker's clock. One machine has the file, so its clock is everybody's.
     pub clock: Arc<dyn Clock>,
     /// Where the random part of ids comes from.
@@ -91,6 +94,7 @@ impl Default for SqliteConfig {
             events_kept: 100_000,
             synchronous_full: true,
             max_bytes: None,
+            ageing: AGEING,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
         }

@@ -167,13 +167,16 @@ impl Desk<'_> {
             }
             let state = if lane == 0 { code(row.state) } else { LANED };
             let slot = i64::from(row.slot && is_same_key);
-            moves.push((row.seq, state, lane, draft.kind.as_str(), &draft.tenant, &draft.key, slot));
+            let longest = draft.max_wait_ms.filter(|_| row.state == State::Scheduled && row.attempt == 0);
+            let due = draft.due(self.now).unwrap_or(self.now);
+            moves.push((row.seq, state, lane, draft.kind.as_str(), &draft.tenant, &draft.key, slot, due, longest));
             self.record(row, EventKind::Edited, None);
         }
         // What held the old content back need not hold back the new.
         self.line.release();
         let sql = "UPDATE job SET state = v ->> 1, lane = v ->> 2, kind = v ->> 3, tenant = v ->> 4, \
-                   flow_key = v ->> 5, slot = v ->> 6 FROM (SELECT value AS v FROM json_each(?1)) WHERE seq = v ->> 0";
+                   flow_key = v ->> 5, slot = v ->> 6, \
+                   sort = CASE WHEN v ->> 8 IS NULL THEN sort ELSE min(v ->> 7, enqueued_at + (v ->> 8)) END FROM (SELECT value AS v FROM json_each(?1)) WHERE seq = v ->> 0";
         sqlx::query(sql).bind(serde_json::to_string(&moves)?).execute(&mut *self.conn).await?;
         self.write_contents(&texts).await
     }

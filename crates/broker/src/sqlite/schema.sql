@@ -1,4 +1,4 @@
--- The embedded broker's file, version 2. Times are milliseconds since 1970 UTC; a state is its index in State::ALL:
+-- The embedded broker's file, version 3. Times are milliseconds since 1970 UTC; a state is its index in State::ALL:
 -- 0 scheduled, 1 available, 2 running, 3 retryable, 4 completed, 5 cancelled, 6 discarded. 7 is available too: in a lane.
 
 -- A queue with its counters. `place` is the last place given out (milliseconds since 2024 times 512, at least one more
@@ -35,7 +35,9 @@ CREATE TABLE queue (
     -- Claimed jobs since an instant, and in the window before it.
     drain_since INTEGER NOT NULL DEFAULT 0,
     drained INTEGER NOT NULL DEFAULT 0,
-    drained_before INTEGER NOT NULL DEFAULT 0
+    drained_before INTEGER NOT NULL DEFAULT 0,
+    -- Jobs without a tenant that were given out since one was because of its age.
+    aged INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- The part of a job that changes by running it. `sort` orders the jobs of one state: priority * 2^49 + place while
@@ -86,7 +88,8 @@ CREATE INDEX job_slot ON job (queue, flow_key, state) WHERE slot = 1;
 -- without one), with its share: `turn` grows by 1/weight with each job given out, `ready` says whether there may be
 -- something to give out, `waiting` counts its scheduled, available and retryable jobs. With a gate (`kind:x`, `key:x`,
 -- `own:x` for the holder of an ordered key) it has the tenant's jobs that were held back there, so that no claim looks
--- at them again before `opens_at` (0: open). `head` is a lower bound of its first job's order.
+-- at them again before `opens_at` (0: open). `head` is a lower bound of its first job's order. `aged`
+-- counts a tenant's jobs that were given out since one was because of its age.
 CREATE TABLE lane (
     key INTEGER PRIMARY KEY,
     queue INTEGER NOT NULL,
@@ -97,7 +100,8 @@ CREATE TABLE lane (
     ready INTEGER NOT NULL DEFAULT 0,
     turn REAL NOT NULL DEFAULT 0,
     head INTEGER NOT NULL DEFAULT 0,
-    opens_at INTEGER NOT NULL DEFAULT 0
+    opens_at INTEGER NOT NULL DEFAULT 0,
+    aged INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX lane_name ON lane (queue, gate, tenant);
 CREATE INDEX lane_ready ON lane (queue, turn, tenant) WHERE ready = 1;
@@ -196,4 +200,4 @@ CREATE TABLE leader (
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA application_id = 0x4c6f7661;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

@@ -53,7 +53,9 @@ fn bounded(field: &str, count: usize) -> Result<()> {
 #[async_trait]
 impl WorkerSide for SqliteBroker {
     async fn claim(&self, queue: &QueueName, worker: &WorkerId, max: usize, lease: Duration) -> Result<Claim> {
-        self.writer.run(TakeJobs { queue: queue.clone(), worker: worker.clone(), max, lease }).await
+        self.writer
+            .run(TakeJobs { queue: queue.clone(), worker: worker.clone(), max, lease, ageing: self.config.ageing })
+            .await
     }
 
     async fn renew(&self, queue: &QueueName, leases: &[HeldLease], lease: Duration) -> Result<Vec<LeaseStatus>> {

@@ -1,13 +1,15 @@
 //! The rounds of a claim: tenants take turns, each with its oldest jobs that no gate holds back. Decisions only; the
 //! tables are read and written by [`super::turns`].
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use lovage_core::{JobId, Priority, Timestamp};
 use serde::Deserialize;
 
+use super::ages::aged_of;
 use super::gate::Gates;
 use super::lanes::own_gate;
+use super::line::place_of;
 
 /// A waiting job as the query answers it.
 #[derive(Debug, Deserialize)]
@@ -60,7 +62,7 @@ impl Stream {
 }
 
 /// A tenant in this claim.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Turn {
     pub tenant: String,
     pub home: i64,
@@ -73,11 +75,51 @@ pub(super) struct Turn {
     pub done: Option<i64>,
     /// More lanes than were read.
     pub has_more_lanes: bool,
+    /// How many jobs it was given before since one was because of its age.
+    pub aged: u32,
+    /// The first jobs of the levels behind the one that is served, the oldest first; once they are needed.
+    pub old: Option<VecDeque<Candidate>>,
+    /// What was given out or put aside.
+    pub gone: HashSet<i64>,
 }
 
 impl Turn {
     fn subject(&self) -> Option<String> {
         (!self.tenant.is_empty()).then(|| format!("tenant:{}", self.tenant))
+    }
+
+    fn close_streams(&mut self, gates: &Gates) {
+        for stream in self.streams.iter_mut().filter(|stream| !stream.subject.is_empty() && stream.closed.is_none()) {
+            if gates.room(&stream.subject, stream.holds) == 0 {
+                stream.closed = Some(gates.again(&stream.subject));
+            }
+        }
+    }
+
+    /// A job that was given out by age stands in its level, too, and the other way round.
+    fn drop_gone(&mut self) {
+        for jobs in self.streams.iter_mut().map(|stream| &mut stream.jobs).chain(&mut self.old) {
+            while jobs.front().is_some_and(|job| self.gone.contains(&job.seq)) {
+                jobs.pop_front();
+            }
+        }
+    }
+
+    /// The job that comes first, by order or by age.
+    fn first(&self, by_age: bool) -> Option<Offer> {
+        let key = |job: &Candidate| if by_age { place_of(job.sort) } else { job.sort };
+        let heads = self.streams.iter().enumerate().filter(|(_, stream)| stream.closed.is_none());
+        let (first, index) = heads.filter_map(|(index, stream)| Some((key(stream.jobs.front()?), index))).min()?;
+        let oldest = self.old.as_ref().and_then(VecDeque::front).filter(|job| by_age && key(job) < first);
+        Some(if oldest.is_some() { Offer::Aged } else { Offer::Job(index) })
+    }
+
+    /// Where an offered job stands: its lane, and the line whose first it is.
+    fn line_of(&mut self, offer: &Offer) -> (i64, &mut VecDeque<Candidate>) {
+        match offer {
+            Offer::Job(index) => (self.streams[*index].lane, &mut self.streams[*index].jobs),
+            _ => (self.streams[0].lane, self.old.get_or_insert_default()),
+        }
     }
 }
 
@@ -106,8 +148,12 @@ pub(super) struct Parked {
 pub(super) enum Offer {
     /// The job at the head of this stream.
     Job(usize),
+    /// The oldest job, which is at the head of none.
+    Aged,
     /// Read more first.
     Unread,
+    /// Read the oldest jobs first.
+    UnreadOld,
     Nothing,
 }
 
@@ -120,46 +166,45 @@ pub(super) struct Share {
     pub parked: Vec<Parked>,
     /// The turn of the tenant served last, before it was.
     pub last: f64,
+    /// Of so many jobs of a tenant one is the oldest.
+    pub ageing: u32,
 }
 
 impl Share {
     /// What `turn` has to offer now. Steps over jobs that are held back.
     pub(super) fn offer(&mut self, turn: usize) -> Offer {
-        let Self { gates, turns, parked, .. } = self;
-        let Some(Turn { streams, done, has_more_lanes, .. }) = turns.get_mut(turn) else { return Offer::Nothing };
-        if done.is_some() {
-            return Offer::Nothing;
-        }
+        let Self { gates, turns, parked, ageing, .. } = self;
+        let Some(whose) = turns.get_mut(turn).filter(|whose| whose.done.is_none()) else { return Offer::Nothing };
         loop {
-            for stream in streams.iter_mut().filter(|stream| !stream.subject.is_empty() && stream.closed.is_none()) {
-                if gates.room(&stream.subject, stream.holds) == 0 {
-                    stream.closed = Some(gates.again(&stream.subject));
-                }
-            }
-            if streams.iter().any(Stream::wants_more) {
+            whose.close_streams(gates);
+            whose.drop_gone();
+            if whose.streams.iter().any(Stream::wants_more) {
                 return Offer::Unread;
             }
-            let heads = streams.iter().enumerate().filter(|(_, stream)| stream.closed.is_none());
-            let heads = heads.filter_map(|(index, stream)| Some((stream.jobs.front()?.sort, index)));
-            let Some((_, index)) = heads.min() else {
+            let by_age = aged_of(whose.aged + whose.taken, 1, *ageing) == 1;
+            if by_age && whose.old.is_none() {
+                return Offer::UnreadOld;
+            }
+            let Some(offer) = whose.first(by_age) else {
                 // With lanes left unread nothing is known of what is in them.
-                *done = Some(if *has_more_lanes { 0 } else { super::gate::NEVER });
+                whose.done = Some(if whose.has_more_lanes { 0 } else { super::gate::NEVER });
                 return Offer::Nothing;
             };
-            let stream = &mut streams[index];
-            let Some(gate) = stream.jobs.front().and_then(|job| held_at(job, gates)) else { return Offer::Job(index) };
-            if let Some(job) = stream.jobs.pop_front() {
-                parked.push(Parked { seq: job.seq, sort: job.sort, turn, from: stream.lane, gate });
+            let (lane, jobs) = whose.line_of(&offer);
+            let Some(gate) = jobs.front().and_then(|job| held_at(job, gates)) else { return offer };
+            if let Some(job) = jobs.pop_front() {
+                whose.gone.insert(job.seq);
+                parked.push(Parked { seq: job.seq, sort: job.sort, turn, from: lane, gate });
             }
         }
     }
 
-    /// Gives out the job at the head of a stream.
-    pub(super) fn give(&mut self, turn: usize, stream: usize) {
+    /// Gives out the job that was offered.
+    pub(super) fn give(&mut self, turn: usize, offer: &Offer) {
         let Some(whose) = self.turns.get_mut(turn) else { return };
-        let stream = &mut whose.streams[stream];
-        let Some(job) = stream.jobs.pop_front() else { return };
-        let lane = stream.lane;
+        let (lane, jobs) = whose.line_of(offer);
+        let Some(job) = jobs.pop_front() else { return };
+        whose.gone.insert(job.seq);
         self.last = whose.at + f64::from(whose.taken) / f64::from(whose.weight);
         whose.taken += 1;
         let tenant = whose.subject();
@@ -197,7 +242,8 @@ impl Share {
     /// The subjects of all jobs that were read.
     pub(super) fn subjects(&self) -> BTreeSet<String> {
         let streams = self.turns.iter().flat_map(|turn| &turn.streams);
-        streams.flat_map(|stream| &stream.jobs).flat_map(subjects_of).collect()
+        let old = self.turns.iter().flat_map(|turn| &turn.old).flatten();
+        streams.flat_map(|stream| &stream.jobs).chain(old).flat_map(subjects_of).collect()
     }
 
     /// The streams that have to be read on.

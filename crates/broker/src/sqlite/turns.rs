@@ -24,7 +24,7 @@ impl Desk<'_> {
     /// Gives out up to `max` jobs. What was tallied is settled.
     pub(super) async fn take_turns(&mut self, max: usize, call: &TakeJobs) -> Result<Vec<ClaimedJob>, Fault> {
         let all_opened = self.open_due().await?;
-        let mut share = Share::default();
+        let mut share = Share { ageing: call.ageing, ..Share::default() };
         self.load_gates(&mut share.gates, BTreeSet::from(["queue".to_owned()])).await?;
         let mut has_more = !all_opened;
         if share.gates.room("queue", false) > 0 {
@@ -68,9 +68,10 @@ impl Desk<'_> {
                             looked_at += self.read_on(share, rows).await?;
                             rows = (rows * 2).min(MOST_ROWS);
                         }
-                        Offer::Job(_) if share.taken.len() == max => return Ok(true),
-                        Offer::Job(stream) => {
-                            share.give(turn, stream);
+                        Offer::UnreadOld => looked_at += self.read_old(share, turn, max).await?,
+                        Offer::Job(_) | Offer::Aged if share.taken.len() == max => return Ok(true),
+                        offer @ (Offer::Job(_) | Offer::Aged) => {
+                            share.give(turn, &offer);
                             (left, anybody) = (left - 1, true);
                             if share.gates.room("queue", false) == 0 {
                                 return Ok(true);
@@ -117,7 +118,7 @@ impl Desk<'_> {
             let sql = "UPDATE lane SET ready = 1, turn = max(turn, ?2) WHERE key = ?1 AND ready = 0";
             sqlx::query(sql).bind(home).bind(self.line.flow.turn).execute(&mut *self.conn).await?;
         }
-        let sql = "SELECT key, tenant, turn FROM lane WHERE queue = ?1 AND ready = 1 \
+        let sql = "SELECT key, tenant, turn, aged FROM lane WHERE queue = ?1 AND ready = 1 \
                    AND key NOT IN (SELECT value FROM json_each(?3)) ORDER BY turn, tenant LIMIT ?2 + 0";
         let found = serde_json::to_string(&found.iter().map(|turn| turn.home).collect::<Vec<_>>())?;
         let rows =
@@ -128,7 +129,9 @@ impl Desk<'_> {
                 let lane = if tenant.is_empty() { 0 } else { home };
                 let streams = vec![Stream::new(lane, "")];
                 let at = row.try_get(2)?;
-                Ok(Turn { tenant, home, at, weight: 1, streams, taken: 0, done: None, has_more_lanes: false })
+                // Those without a tenant have theirs with the queue: they are often served without turns.
+                let aged = if lane == 0 { self.line.flow.aged } else { row.try_get(3)? };
+                Ok(Turn { tenant, home, at, streams, aged, weight: 1, ..Turn::default() })
             })
             .collect()
     }
@@ -192,6 +195,19 @@ impl Desk<'_> {
             self.load_gates(&mut share.gates, subjects).await?;
         }
         Ok(count.max(1))
+    }
+
+    /// Reads the oldest jobs of a tenant's levels. Answers how many those were.
+    async fn read_old(&mut self, share: &mut Share, turn: usize, max: usize) -> Result<usize, Fault> {
+        let most = max.div_ceil(share.ageing.max(1) as usize);
+        let old = self.oldest_of_turn(&share.turns[turn], most).await?;
+        let count = old.len();
+        share.turns[turn].old = Some(old);
+        if self.line.flow.rules > 0 {
+            let subjects = share.subjects();
+            self.load_gates(&mut share.gates, subjects).await?;
+        }
+        Ok(count)
     }
 
     async fn write_share(&mut self, share: &Share, call: &TakeJobs) -> Result<Vec<ClaimedJob>, Fault> {
@@ -261,14 +277,18 @@ impl Desk<'_> {
             .map(|turn| {
                 let at = turn.at + f64::from(turn.taken) / f64::from(turn.weight);
                 let is_ready = turn.done.is_none_or(|until| until == 0);
-                (turn.home, at, i64::from(is_ready), turn.blocked_until(share))
+                let aged = (turn.aged + turn.taken) % share.ageing.max(1);
+                if turn.tenant.is_empty() {
+                    self.line.flow_mut().aged = aged;
+                }
+                (turn.home, at, i64::from(is_ready), turn.blocked_until(share), aged)
             })
             .collect();
         if rows.is_empty() {
             return Ok(());
         }
-        let sql = "UPDATE lane SET turn = v ->> 1, ready = v ->> 2, opens_at = v ->> 3 \
-                   FROM (SELECT value AS v FROM json_each(?1)) WHERE key = v ->> 0";
+        let sql = "UPDATE lane SET turn = v ->> 1, ready = v ->> 2, opens_at = v ->> 3, \
+                   aged = v ->> 4 FROM (SELECT value AS v FROM json_each(?1)) WHERE key = v ->> 0";
         sqlx::query(sql).bind(serde_json::to_string(&rows)?).execute(&mut *self.conn).await?;
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod ageing;
 mod bench;
 mod breaker;
 mod bulk;
@@ -76,6 +77,13 @@ suite! {
         row_22_a_held_key_is_renewed_with_the_lease,
         every_final_state_frees_the_key,
         a_job_that_lost_its_key_does_not_free_the_new_owners,
+        a_debounced_job_is_due_when_nobody_has_asked_for_a_while,
+        a_debounced_job_waits_no_longer_than_its_longest_wait,
+        a_debounced_job_may_be_brought_forward,
+        what_is_not_scheduled_any_more_is_not_put_off,
+        jobs_of_one_call_debounce_each_other,
+        a_debounced_job_that_changes_its_tenant_is_put_off_too,
+        a_debounce_that_makes_no_sense_is_refused,
     }
     claiming {
         the_line_is_ordered_by_priority_then_age,
@@ -206,6 +214,15 @@ suite! {
         a_tenant_that_must_wait_leaves_its_turn_to_the_others,
         tenants_that_must_wait_do_not_spoil_the_round,
         thousands_of_tenants_have_one_turn_each,
+    }
+    ageing {
+        the_oldest_job_starts_within_sixteen,
+        each_sixteenth_job_is_the_oldest,
+        with_one_priority_the_line_is_as_ever,
+        plain_jobs_and_others_age_alike,
+        within_each_tenant_the_oldest_starts_within_sixteen,
+        a_job_that_is_held_back_does_not_age,
+        age_is_the_place_in_the_line,
     }
     pausing {
         a_replaced_job_leaves_the_pause_of_its_old_kind,

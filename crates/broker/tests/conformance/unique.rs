@@ -1,7 +1,7 @@
 //! Unique keys. Row 22 of the thirty failures: a lock that leaks, or is freed too early.
 
 use lovage_broker::{EnqueueOutcome, Refused};
-use lovage_core::{DiscardReason, Hold, NewJob, OnConflict, State, Transition, Unique};
+use lovage_core::{Debounce, DiscardReason, Hold, NewJob, OnConflict, State, Timestamp, Transition, Unique};
 
 use crate::bench::{Bench, LEASE, failure, held, seconds};
 
@@ -134,4 +134,113 @@ pub async fn a_job_that_lost_its_key_does_not_free_the_new_owners(bench: Bench) 
     bench.add(unique(&bench, 2, OnConflict::Reject)).await;
     bench.broker.cancel(&bench.queue, &old).await.unwrap();
     assert!(bench.enqueue(unique(&bench, 3, OnConflict::Reject)).await.id().is_none());
+}
+
+/// Due 5 s after the last call with the key, 12 s after the first at the latest.
+fn debounced(bench: &Bench, n: u64) -> NewJob {
+    let mut job = unique(bench, n, OnConflict::Replace);
+    job.unique.as_mut().unwrap().debounce = Some(Debounce { max_wait_ms: 12_000 });
+    job.delay_ms = Some(5_000);
+    job
+}
+
+/// Seconds since the test's start, of an instant.
+fn second(at: Option<Timestamp>) -> Option<u64> {
+    at.map(|at| (at.as_millis() - crate::bench::START) / 1_000)
+}
+
+pub async fn a_debounced_job_is_due_when_nobody_has_asked_for_a_while(bench: Bench) {
+    let id = bench.add(debounced(&bench, 1)).await;
+    bench.clock.advance(seconds(4));
+    assert_eq!(bench.enqueue(debounced(&bench, 2)).await, EnqueueOutcome::Replaced(id.clone()));
+    let view = bench.view(&id).await;
+    assert_eq!((view.state, second(view.due_at)), (State::Scheduled, Some(9)));
+    bench.clock.advance(seconds(4));
+    assert!(bench.claim(1).await.is_empty(), "the first time is over, but somebody asked since");
+    bench.clock.advance(seconds(1));
+    let job = bench.claim_one().await;
+    assert!(job.id == id && job.spec.contains(r#"{"n":2}"#), "once, with what was said last: {}", job.spec);
+    // The next one begins anew.
+    bench.complete(&job).await;
+    let next = bench.add(debounced(&bench, 3)).await;
+    assert_eq!(second(bench.view(&next).await.due_at), Some(14));
+}
+
+pub async fn a_debounced_job_waits_no_longer_than_its_longest_wait(bench: Bench) {
+    let id = bench.add(debounced(&bench, 0)).await;
+    for n in 1..6 {
+        bench.clock.advance(seconds(2));
+        assert_eq!(bench.enqueue(debounced(&bench, n)).await, EnqueueOutcome::Replaced(id.clone()));
+        assert_eq!(second(bench.view(&id).await.due_at), Some((2 * n + 5).min(12)));
+    }
+    bench.clock.advance(seconds(2));
+    assert_eq!(bench.claim_one().await.id, id);
+}
+
+pub async fn a_debounced_job_may_be_brought_forward(bench: Bench) {
+    let id = bench.add(debounced(&bench, 1)).await;
+    let soon = NewJob { delay_ms: Some(1_000), ..debounced(&bench, 2) };
+    assert_eq!(bench.enqueue(soon).await, EnqueueOutcome::Replaced(id.clone()));
+    assert_eq!(second(bench.view(&id).await.due_at), Some(1));
+    bench.clock.advance(seconds(1));
+    assert_eq!(bench.claim_one().await.id, id);
+}
+
+pub async fn what_is_not_scheduled_any_more_is_not_put_off(bench: Bench) {
+    let id = bench.add(debounced(&bench, 1)).await;
+    bench.clock.advance(seconds(5));
+    bench.broker.sweep(&bench.queue).await.unwrap();
+    assert_eq!(bench.enqueue(debounced(&bench, 2)).await, EnqueueOutcome::Replaced(id.clone()));
+    assert_eq!(bench.state(&id).await, State::Available, "it takes the content, and its turn");
+    let job = bench.claim_one().await;
+    assert!(job.spec.contains(r#"{"n":2}"#));
+    let beside = bench.enqueue(debounced(&bench, 3)).await;
+    assert!(matches!(&beside, EnqueueOutcome::Enqueued(other) if *other != id), "beside one that runs: {beside:?}");
+    assert_eq!(second(bench.view(beside.id().unwrap()).await.due_at), Some(10));
+    // One that ran and was put off by its handler keeps that time.
+    bench.broker.delete(&bench.queue, beside.id().unwrap()).await.unwrap();
+    bench.complete(&job).await;
+    let snoozed = bench.add(unique(&bench, 4, OnConflict::Replace)).await;
+    let job = bench.claim_one().await;
+    bench.finish(&job, crate::bench::release_in(seconds(1))).await;
+    assert_eq!(bench.enqueue(debounced(&bench, 5)).await, EnqueueOutcome::Replaced(snoozed.clone()));
+    assert_eq!(second(bench.view(&snoozed).await.due_at), Some(6));
+}
+
+pub async fn jobs_of_one_call_debounce_each_other(bench: Bench) {
+    let later = NewJob { delay_ms: Some(8_000), ..debounced(&bench, 2) };
+    let outcomes = bench.broker.enqueue(vec![debounced(&bench, 1), later]).await.unwrap();
+    let id = outcomes[0].id().unwrap().clone();
+    assert_eq!(outcomes[1], EnqueueOutcome::Replaced(id.clone()));
+    assert_eq!(second(bench.view(&id).await.due_at), Some(8));
+}
+
+pub async fn a_debounced_job_that_changes_its_tenant_is_put_off_too(bench: Bench) {
+    let id = bench.add(debounced(&bench, 1)).await;
+    bench.clock.advance(seconds(1));
+    let other = NewJob { tenant: Some("acme".parse().unwrap()), ..debounced(&bench, 2) };
+    assert_eq!(bench.enqueue(other).await, EnqueueOutcome::Replaced(id.clone()));
+    let view = bench.view(&id).await;
+    assert_eq!((second(view.due_at), view.tenant.is_some()), (Some(6), true));
+    bench.clock.advance(seconds(5));
+    assert_eq!(bench.claim_one().await.id, id);
+}
+
+pub async fn a_debounce_that_makes_no_sense_is_refused(bench: Bench) {
+    type Edit = fn(&mut NewJob);
+    let edits: [(&str, Edit); 5] = [
+        ("unique.debounce", |job| job.delay_ms = None),
+        ("unique.debounce", |job| job.unique.as_mut().unwrap().on_conflict = OnConflict::Return),
+        ("unique.debounce.max_wait_ms", |job| job.delay_ms = Some(12_001)),
+        ("unique.debounce.max_wait_ms", |job| job.unique.as_mut().unwrap().ttl_ms = 11_999),
+        ("expires_at", |job| job.expires_at = Some(Timestamp::from_millis(crate::bench::START + 60_000))),
+    ];
+    for (field, edit) in edits {
+        let mut job = debounced(&bench, 1);
+        edit(&mut job);
+        match bench.enqueue(job).await {
+            EnqueueOutcome::Refused(Refused::Invalid(invalid)) => assert_eq!(invalid.field, field, "{invalid}"),
+            other => panic!("{field}: {other:?}"),
+        }
+    }
 }

@@ -58,6 +58,8 @@ pub struct Enqueue {
     pub priority: u8,
     pub expires_in_ms: Option<u64>,
     pub unique: Option<(u8, OnConflict, Hold)>,
+    /// Whether it debounces, as far as it may; then others put it off by no more than this.
+    pub max_wait_ms: Option<u64>,
     pub belongs: Belongs,
 }
 
@@ -71,7 +73,16 @@ pub struct Belongs {
 
 impl Enqueue {
     pub fn plain(id: usize) -> Self {
-        Self { id, args: 0, delay_ms: 0, priority: 5, expires_in_ms: None, unique: None, belongs: Belongs::default() }
+        Self {
+            id,
+            args: 0,
+            delay_ms: 0,
+            priority: 5,
+            expires_in_ms: None,
+            unique: None,
+            max_wait_ms: None,
+            belongs: Belongs::default(),
+        }
     }
 
     pub fn priority(&self) -> Priority {
@@ -111,9 +122,14 @@ fn enqueue() -> impl Strategy<Value = Enqueue> {
         prop::sample::select(vec![5u8, 5, 0, 9]),
         prop::option::weighted(0.2, moment()),
         prop::option::weighted(0.3, (0..2u8, conflict, hold)),
+        prop::option::of(prop::sample::select(vec![1_000u64, 10_000])),
         belongs(),
     )
-        .prop_map(|(id, args, delay_ms, priority, expires_in_ms, unique, belongs)| Enqueue {
+        .prop_map(|(id, args, delay_ms, priority, expires_in_ms, unique, max_wait, belongs)| Enqueue {
+            max_wait_ms: max_wait.filter(|wait| {
+                let replaces = unique.is_some_and(|(_, conflict, _)| conflict == OnConflict::Replace);
+                replaces && expires_in_ms.is_none() && (1..=*wait).contains(&delay_ms)
+            }),
             id,
             args,
             delay_ms,

@@ -9,13 +9,13 @@ use lovage_broker::{
     RedisConfig, Refused, SqliteBroker, SqliteConfig,
 };
 use lovage_core::{
-    AttemptError, Clock, DiscardReason, ErrorClass, JobId, Limits, ManualClock, NewJob, Priority, QueueName, Rate,
-    State, Timestamp, Transition, Unique, WorkerId,
+    AttemptError, Clock, Debounce, DiscardReason, ErrorClass, JobId, Limits, ManualClock, NewJob, Priority, QueueName,
+    Rate, State, Timestamp, Transition, Unique, WorkerId,
 };
 use lovage_testkit::RedisServer;
 
 use crate::command::{Command, End, Enqueue, IDS, Limit, Limited, Operation, Paused};
-use crate::reference::{Answer, LEASE_MS, Model, UNIQUE_TTL_MS, name};
+use crate::reference::{AGEING, Answer, LEASE_MS, Model, UNIQUE_TTL_MS, name};
 
 const START: u64 = 1_772_323_200_000;
 const LEASE: Duration = Duration::from_millis(LEASE_MS);
@@ -37,11 +37,13 @@ pub async fn run(commands: &[Command]) {
     let config = RedisConfig {
         url: server.url(),
         virtual_clock: Some(clock.clone() as Arc<dyn Clock>),
+        ageing: AGEING,
         ..RedisConfig::default()
     };
     let redis = RedisBroker::connect(config).await.expect("redis");
     let folder = tempfile::tempdir().expect("a folder");
-    let config = SqliteConfig { clock: clock.clone(), ..SqliteConfig::new(folder.path().join("lovage.db")) };
+    let config =
+        SqliteConfig { clock: clock.clone(), ageing: AGEING, ..SqliteConfig::new(folder.path().join("lovage.db")) };
     let sqlite = SqliteBroker::open(config).await.expect("sqlite");
 
     let mut subjects = [Subject::new("redis", Arc::new(redis)), Subject::new("sqlite", Arc::new(sqlite))];
@@ -160,6 +162,7 @@ impl Subject {
             ttl_ms: UNIQUE_TTL_MS,
             on_conflict,
             hold,
+            debounce: new.max_wait_ms.map(|max_wait_ms| Debounce { max_wait_ms }),
         });
         job
     }

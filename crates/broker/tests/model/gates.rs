@@ -1,12 +1,13 @@
 //! What limits and pauses allow, and what follows for a claim: any choice of jobs that breaks no limit, leaves nothing
-//! out that could start, keeps each tenant's order and gives nobody a second job before everybody had a first.
+//! out that could start, keeps each tenant's order (but for a job that is its oldest, which must have its turn in time)
+//! and gives nobody a second job before everybody had a first.
 
 use std::collections::BTreeMap;
 
 use lovage_core::State;
 
 use crate::command::{Limit, Limited, Paused};
-use crate::reference::{Job, Model};
+use crate::reference::{AGEING, Job, Model};
 
 /// Two tokens, and two more every second: as the time at which it is full.
 #[derive(Debug, Clone, Copy, Default)]
@@ -103,7 +104,42 @@ impl Model {
             }
             self.start(&[id]);
         }
-        if self.lenient_until > self.now { Ok(()) } else { self.judge_rest(max, taken, &line, next_in) }
+        if self.lenient_until > self.now {
+            return Ok(());
+        }
+        self.judge_rest(max, taken, &line, next_in)?;
+        self.judge_age(taken, &line)
+    }
+
+    /// Whether nothing ever held a job back, so that it stands in its tenant's line for certain.
+    fn stands_free(&self, id: usize) -> bool {
+        let belongs = self.jobs[&id].belongs;
+        belongs.key.is_none() && !(belongs.kind == 0 && self.kind_held)
+    }
+
+    /// The oldest job of a tenant is not left out for ever.
+    fn judge_age(&mut self, taken: &[usize], line: &[usize]) -> Result<(), String> {
+        let mut before = std::mem::take(&mut self.overtaken);
+        for tenant in [None, Some(0), Some(1)] {
+            let is_its = |id: &&usize| self.jobs[*id].belongs.tenant == tenant;
+            let waiting = self.jobs.iter().filter(|(id, job)| job.state == State::Available && is_its(id));
+            let Some((&oldest, job)) = waiting.min_by_key(|(_, job)| job.place) else { continue };
+            if !line.contains(&oldest) || !self.may_start(job) || !self.stands_free(oldest) {
+                continue;
+            }
+            let mut count = match before.remove(&tenant) {
+                Some((id, place, count)) if (id, place) == (oldest, job.place) => count,
+                _ => 0,
+            };
+            for id in taken.iter().filter(is_its) {
+                count = if self.jobs[id].place < job.place { 0 } else { count + 1 };
+            }
+            if count >= AGEING {
+                return Err(format!("{count} jobs came before job-{oldest}, which waits longest"));
+            }
+            self.overtaken.insert(tenant, (oldest, job.place, count));
+        }
+        Ok(())
     }
 
     /// What was left out must have been left out for a reason.
@@ -119,10 +155,16 @@ impl Model {
         for id in taken {
             *shares.entry(tenant(id)).or_default() += 1;
         }
-        for id in &could {
-            if taken.iter().any(|other| tenant(other) == tenant(id) && place(other) > place(id)) {
-                return Err(format!("job-{id} comes before others of its tenant"));
+        for (at, id) in taken.iter().enumerate() {
+            let rest: Vec<_> =
+                taken[at + 1..].iter().chain(&could).filter(|other| tenant(other) == tenant(id)).collect();
+            let is_first = rest.iter().all(|other| place(other) > place(id));
+            let is_older = |other: &usize| self.jobs[other].place < self.jobs[id].place && self.stands_free(*other);
+            if !is_first && rest.iter().any(|other| is_older(other)) {
+                return Err(format!("job-{id} is neither the first nor the oldest of its tenant among {rest:?}"));
             }
+        }
+        for id in &could {
             if !shares.contains_key(&tenant(id)) && shares.values().any(|jobs| *jobs > 1) {
                 return Err(format!("the tenant of job-{id} had no turn"));
             }

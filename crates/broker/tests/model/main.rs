@@ -72,6 +72,59 @@ fn a_crowd_of_tenants_that_wait_is_told_from_one_that_may_go_on() {
     ]);
 }
 
+/// The least urgent job of a tenant, and of those without one, while urgent ones keep coming.
+#[test]
+fn the_oldest_job_has_its_turn() {
+    use command::{Belongs, End, Enqueue, Operation};
+    for tenant in [None, Some(1)] {
+        let job = |id, priority| {
+            let belongs = Belongs { kind: 1, tenant, key: None };
+            Command::Enqueue(Enqueue { priority, belongs, ..Enqueue::plain(id) })
+        };
+        let mut commands = vec![job(0, 9), job(1, 0), job(2, 0)];
+        for round in 0..4 {
+            let id = 1 + round % 3;
+            commands.extend([Command::Claim(1), Command::Finish(round, End::Complete)]);
+            commands.extend([
+                Command::Operate(Operation::Delete, id),
+                job(id, 0),
+                Command::Claim(2),
+                job(4 + round, 0),
+            ]);
+        }
+        run(&commands);
+    }
+}
+
+/// Whoever waits for a subject need not come back for it when its last job has expired.
+#[test]
+fn nothing_is_left_to_wait_for_when_what_was_held_back_is_gone() {
+    use command::{Enqueue, Paused};
+    run(&[
+        Command::Enqueue(Enqueue { expires_in_ms: Some(1), ..Enqueue::plain(0) }),
+        Command::Pause(Paused::Kind(0), None),
+        Command::Claim(1),
+        Command::Advance(1),
+        Command::Claim(1),
+    ]);
+}
+
+/// The claim that discards the holder of an ordered key as expired gives out the next one.
+#[test]
+fn a_key_that_a_claim_frees_is_given_out_by_it() {
+    use command::{Belongs, End, Enqueue};
+    let with_key = |id| Enqueue { belongs: Belongs { key: Some(1), ..Belongs::default() }, ..Enqueue::plain(id) };
+    run(&[
+        Command::Enqueue(Enqueue { expires_in_ms: Some(500), ..with_key(0) }),
+        Command::Claim(1),
+        Command::Advance(500),
+        Command::Enqueue(with_key(1)),
+        Command::Claim(1),
+        Command::Finish(0, End::Retry(1)),
+        Command::Claim(1),
+    ]);
+}
+
 fn run(commands: &[Command]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(driver::run(commands));

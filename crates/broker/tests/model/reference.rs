@@ -10,6 +10,8 @@ use crate::gates::Bucket;
 
 pub const LEASE_MS: u64 = 30_000;
 pub const UNIQUE_TTL_MS: u64 = 10_000;
+/// Small, so that a sequence comes to it.
+pub const AGEING: u32 = 2;
 
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -64,6 +66,10 @@ pub struct Model {
     pub buckets: BTreeMap<Limited, Bucket>,
     /// Until then a limit for all that was edited need not be felt.
     pub lenient_until: u64,
+    /// Whether jobs of kind 0 were ever held back by its pause.
+    pub kind_held: bool,
+    /// By tenant its oldest waiting job (id and place), and how many were given out before it since it is that.
+    pub overtaken: BTreeMap<Option<u8>, (usize, u64, u32)>,
 }
 
 impl Job {
@@ -99,6 +105,7 @@ impl Model {
             Command::Operate(operation, id) => self.operate(*operation, *id),
             Command::EditPriority(id, level) => self.edit(*id, *level),
             Command::Pause(subject, until) => {
+                self.kind_held |= matches!(subject, Paused::Kind(_));
                 self.paused.insert(*subject, until.map_or(u64::MAX, |by| self.now + by));
                 Answer::Ok
             }
@@ -142,6 +149,9 @@ impl Model {
                     job.args = new.args;
                     job.slot &= job.belongs.key == new.belongs.key;
                     job.belongs = new.belongs;
+                    if let (Some(wait), State::Scheduled, 0) = (new.max_wait_ms, job.state, job.attempt) {
+                        job.due_at = Some((self.now + new.delay_ms).min(job.enqueued_at + wait));
+                    }
                     return Answer::Replaced(holder);
                 }
                 (OnConflict::Return | OnConflict::Replace, _) => return Answer::Existing(holder),

@@ -33,6 +33,15 @@ fn a_job_that_cannot_be_is_refused_with_the_name_of_its_field() {
         (&["debug.noop", "--meta", "novalue"], &["meta:", "KEY=VALUE"]),
         (&["debug.noop", "--unique-key", "", "--on-conflict", "reject"], &["unique.key"]),
         (&["debug.noop", "--unique-key", "k", "--unique-ttl", "60d"], &["unique.ttl_ms", "30 days"]),
+        (&["debug.noop", "--unique-key", "k", "--debounce", "1m"], &["--delay"]),
+        (
+            &["debug.noop", "--unique-key", "k", "--delay", "2m", "--debounce", "1m"],
+            &["max_wait_ms", "at least the delay"],
+        ),
+        (
+            &["debug.noop", "--unique-key", "k", "--delay", "1m", "--debounce", "1m", "--on-conflict", "reject"],
+            &["unique.debounce", "replace"],
+        ),
     ] {
         let mut args = vec!["job", "enqueue"];
         args.extend(options);

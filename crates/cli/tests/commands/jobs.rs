@@ -98,6 +98,35 @@ fn a_unique_key_is_returned_rejected_or_replaced() {
 }
 
 #[test]
+fn a_debounced_job_is_put_off_by_others() {
+    let place = Place::new();
+    let enqueue = |args: &str| {
+        place.run(&[
+            "--json",
+            "job",
+            "enqueue",
+            "debug.noop",
+            "--args",
+            args,
+            "--unique-key",
+            "k",
+            "--delay",
+            "1h",
+            "--debounce",
+            "2h",
+        ])
+    };
+    let first = enqueue("1").ok().value();
+    let id = first["id"].as_str().expect("text");
+    let due = |id: &str| place.json(&["job", "get", id])["due_at"].as_str().expect("text").to_owned();
+    let before = due(id);
+    let again = enqueue("2").ok().value();
+    assert_eq!((&again["id"], &again["status"]), (&first["id"], &json!("replaced")));
+    assert!(due(id) > before, "an hour from now on");
+    assert_eq!(place.json(&["job", "get", id])["args"], json!(2));
+}
+
+#[test]
 fn due_times_are_kept_and_the_past_means_now() {
     let place = Place::new();
     let past = place.enqueue(&["debug.noop", "--run-at", "2001-01-01T00:00:00Z"]);

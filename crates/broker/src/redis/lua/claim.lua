@@ -2,7 +2,8 @@
 --
 -- KEYS     the queue's
 -- ARGV     3: worker; 4: most jobs; 5: lease in ms; 6: slice; 7: cap of lost workers; 8-11: retention as prune() has it;
---          12: if the answer to the worker's last claim was lost, the token of the last job that it has got, else nothing
+--          12: if the answer to the worker's last claim was lost, the token of the last job that it has got, else nothing;
+--          13: each how many-th job is the oldest
 -- returns  ms until it is worth to claim again (-1: unknown); ids and specs of fresh jobs, the token of the first of them
 --          (the others follow), or without any 1 if the worker missed more than it asked for now; then per other job: id, spec, head
 local max, slice = tonumber(ARGV[4]), tonumber(ARGV[6])
@@ -17,6 +18,10 @@ local blocked, more = rule('q').paused, false
 local queue = ruled('q') and gate('q')
 local most = queue and math.min(max - granted, room(queue)) or max - granted
 if not blocked and most > 0 then
+  if next(freed) then
+    tell_freed()
+    first[PARKED] = nil
+  end
   reopen(slice)
   more = give(granted + most)
   if passed > 0 then call('LTRIM', LINE, passed, -1) end

@@ -21,7 +21,9 @@ end
 -- then nothing of it is looked at, and when there are no jobs to claim it does not matter.
 local function next_in(some_available, blocked)
   if some_available and not blocked then return 0 end
-  local held_back = not blocked and peek(PARKED) or some_available and blocked or math.huge
+  local held_back = some_available and blocked or math.huge
+  -- A subject whose last job was taken away is still noted.
+  if not blocked and peek(PARKED) < math.huge and call('EXISTS', WAITING) == 1 then held_back = peek(PARKED) end
   local soonest = math.min(peek(SCHEDULED), math.max(peek(RETRYABLE), damped), peek(LEASES), held_back)
   return soonest < math.huge and math.max(soonest - now, 0) or -1
 end

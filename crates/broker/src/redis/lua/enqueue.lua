@@ -3,8 +3,8 @@
 -- KEYS     the queue's
 -- ARGV     per job, from 3: id; spec (JSON); options, empty for a plain job that is to run now, or
 --          "priority due expires_at unique ttl conflict hold tenant key": due is `-`, an instant in ms or `+` and ms from
---          now; expires_at in ms or 0; unique a digest or `-`; ttl in ms; conflict `return`, `reject` or `replace`; hold 0
---          or 1; tenant and key behind a `=`
+--          now; expires_at in ms or 0; unique a digest or `-`; ttl in ms; conflict `return`, `reject` or `replace`, the
+--          last with the longest wait in ms right behind if it debounces; hold 0 or 1; tenant and key behind a `=`
 -- returns  1 if every job went in, or per job: `+` it went in; `e`spec of the job that has the id already; for a taken
 --          unique key `u`holder, `t`holder (rejected), `r`holder (which now has the new content); and if too many wait
 --          `f`subject, limit, ms to wait or -1

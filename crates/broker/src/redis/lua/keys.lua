@@ -1,12 +1,12 @@
 -- Prelude of enqueue.lua: options and unique keys of new jobs.
 
 local function read_options(text)
-  local priority, due, expires, unique, ttl, conflict, hold, tenant, key =
-    string.match(text, '^(%d) (%S+) (%d+) (%S+) (%d+) (%a+) (%d) (%S+) (%S+)$')
+  local priority, due, expires, unique, ttl, conflict, max_wait, hold, tenant, key =
+    string.match(text, '^(%d) (%S+) (%d+) (%S+) (%d+) (%a+)(%d*) (%d) (%S+) (%S+)$')
   local wait = string.match(due, '^%+(%d+)$')
   return { priority = tonumber(priority), at = wait and now + tonumber(wait) or tonumber(due) or now,
     expires = tonumber(expires), unique = unique == '-' and '' or unique, ttl = tonumber(ttl), conflict = conflict,
-    hold = tonumber(hold), tenant = cut(tenant, 2), key = cut(key, 2) }
+    max_wait = tonumber(max_wait), hold = tonumber(hold), tenant = cut(tenant, 2), key = cut(key, 2) }
 end
 -- Whether a job with these options is as good as one without.
 local function is_plain(o)
@@ -17,9 +17,18 @@ local function take_key(id, o)
   call('HSET', UNIQUE, o.unique, id)
   call('ZADD', UNTIL, now + o.ttl, o.unique)
 end
+-- A scheduled holder that never ran is put off, at most to the longest wait from when it was enqueued on.
+local function put_off(holder, h, old, o)
+  if not o.max_wait or h.state ~= 's' or h.attempt > 0 then return end
+  local due, before = math.min(o.at, unpack_bytes('>I6', old) + o.max_wait), call('ZSCORE', SCHEDULED, holder)
+  call('ZADD', SCHEDULED, due, holder)
+  -- Who asks for less than others did may bring it forward.
+  if due < tonumber(before or 0) then wake() end
+end
 -- The new content takes the place of the old one.
 local function replace(holder, h, old, spec, o)
   call('HSET', SPEC, holder, cut(old, 1, 12) .. spec)
+  put_off(holder, h, old, o)
   local other = h.tenant ~= o.tenant or h.key ~= o.key
   -- What held it back may not be about the new content.
   if other or h.held ~= '' then

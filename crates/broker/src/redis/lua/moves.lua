@@ -21,7 +21,7 @@ endings[#endings + 1] = function()
     if call('ZLEXCOUNT', WAITING, bounds(lane)) == 0 then call('ZREM', RING, lane) end
   end
   for tenant, by in pairs(depths) do
-    if by ~= 0 and call('HINCRBY', DEPTHS, tenant, by) <= 0 then call('HDEL', DEPTHS, tenant) end
+    if by ~= 0 and call('HINCRBY', DEPTHS, tenant, by) <= 0 then call('HDEL', DEPTHS, tenant, '\0' .. tenant) end
   end
 end
 

@@ -22,7 +22,8 @@ end
 local function turn_round(want, max)
   flush()
   local lanes, any = allot(want)
-  local ids, orders, turn = {}, {}, tonumber(known(5) or 0)
+  local ids, turn = {}, tonumber(known(5) or 0)
+  read_aged(lanes)
   for _, l in ipairs(lanes) do
     if l.name ~= 't:' and l.count > 0 then
       local from, to = bounds(l.name)
@@ -30,7 +31,8 @@ local function turn_round(want, max)
       l.texts, l.first = call('ZRANGE', WAITING, from, to, 'BYLEX', 'LIMIT', 0, l.count + 1), #ids
       l.over = #l.texts <= l.count
       l.texts[l.count + 1] = nil
-      open(l.name, l.texts, ids, orders)
+      mix(l)
+      open(l.name, l.texts, ids)
     end
   end
   local specs, raws = columns(ids)
@@ -50,6 +52,7 @@ local function turn_round(want, max)
     if l.over then
       later('ZREM', RING, l.name)
     elseif l.count > 0 then
+      if l.texts then count_aged(l) end
       -- Who had less than a share because of a limit does not make up for it later.
       local at = l.at + l.given / l.weight
       later('ZADD', RING, exact('%.6f', l.count == l.room and math.max(at, turn) or at), l.name)

@@ -18,19 +18,22 @@ local function free(id, h, was, ended)
   if ended or not ordered then later('ZREM', SLOTS, slot(key, id)) end
   if ordered and ended or not ordered then freed[key] = 0 end
 end
+-- Who waits for a slot that was freed is looked at by the next claim, or by this one.
+local function tell_freed()
+  local args = {}
+  for subject, at in pairs(freed) do
+    -- What was held back after that is known better.
+    if not parked[subject] then args[#args + 1], args[#args + 2] = exact('%.0f', at), subject end
+  end
+  for from = 1, #args, 1000 do
+    if call('ZADD', PARKED, 'XX', 'CH', unpack(args, from, math.min(from + 999, #args))) > 0 then wake() end
+  end
+end
 endings[#endings + 1] = function()
   for subject, g in pairs(gates) do
     if g.interval then spend(subject, g.full, g.interval, g.started) end
   end
   for subject, again in pairs(parked) do later('ZADD', PARKED, exact('%.0f', again), subject) end
   flush()
-  local args = {}
-  for subject, at in pairs(freed) do
-    -- What was held back after that is known better.
-    if not parked[subject] then args[#args + 1], args[#args + 2] = exact('%.0f', at), subject end
-  end
-  -- Who waits for a slot is looked at by the next claim.
-  for from = 1, #args, 1000 do
-    if call('ZADD', PARKED, 'XX', 'CH', unpack(args, from, math.min(from + 999, #args))) > 0 then wake() end
-  end
+  tell_freed()
 end

@@ -13,6 +13,21 @@ local function discard_damaged(id, h, spec)
   discard(id, h, CORRUPT)
   say('d', 'd', h.attempt, id, CORRUPT)
 end
+-- A fresh job: leased, held back, or discarded if it cannot be read.
+local function take_fresh(score, id, spec)
+  looked = looked + 1
+  local subject = ruled('k') and refused_by(id, spec, '')
+  if #spec < 12 then
+    discard_damaged(id, fresh(now, 0))
+  elseif subject then
+    park(id, fresh(unpack_bytes('>I6I6', spec)), subject)
+  else
+    if ruled('q') or ruled('k') then admit(id, spec, '', '') end
+    grant(id, spec, pack(LAYOUT, 'r', 5, 0, 0, 0, 0, now, score - 5 * LEVEL, stamp(), now, 0, 0, 1, 0, worker,
+      '', '', '', ''), 1)
+  end
+  pass(id)
+end
 -- A job of WAITING: leased, held back, or discarded if it is too late for it or it cannot be read.
 local function take(text, id, spec, raw)
   looked = looked + 1

@@ -5,7 +5,8 @@ use std::io::Read as _;
 
 use clap::{Args, ValueEnum};
 use lovage_core::{
-    FlowKey, Invalid, Kind, NewJob, OnConflict, Priority, QueueName, RawJson, RetryPolicy, Tenant, Timestamp, Unique,
+    Debounce, FlowKey, Invalid, Kind, NewJob, OnConflict, Priority, QueueName, RawJson, RetryPolicy, Tenant, Timestamp,
+    Unique,
 };
 
 use crate::error::{Failure, Outcome};
@@ -50,6 +51,9 @@ pub struct JobOptions {
     /// What happens if the key is taken [default: return]
     #[arg(long, value_name = "WHAT", requires = "unique_key")]
     on_conflict: Option<Conflict>,
+    /// Each further job with the key puts a scheduled one off by its --delay, for no longer than this in all
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, requires_all = ["unique_key", "delay"])]
+    debounce: Option<String>,
     /// The customer or team that it belongs to
     #[arg(long)]
     tenant: Option<String>,
@@ -111,7 +115,12 @@ impl JobOptions {
         if let Some(text) = &self.unique_ttl {
             unique.ttl_ms = millis("unique_ttl", text)?;
         }
+        if let Some(text) = &self.debounce {
+            unique.debounce = Some(Debounce { max_wait_ms: millis("debounce", text)? });
+        }
         unique.on_conflict = match self.on_conflict {
+            // What else could be meant.
+            None if self.debounce.is_some() => OnConflict::Replace,
             None | Some(Conflict::Return) => OnConflict::Return,
             Some(Conflict::Reject) => OnConflict::Reject,
             Some(Conflict::Replace) => OnConflict::Replace,
