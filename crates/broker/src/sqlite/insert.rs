@@ -19,6 +19,8 @@ pub(super) struct Insert<'d> {
     pub draft: &'d Draft,
     /// Who gives the content: a later one that took over.
     pub content: &'d Draft,
+    /// Who says when it is due: a later one that put it off.
+    pub timing: &'d Draft,
 }
 
 impl Desk<'_> {
@@ -47,13 +49,9 @@ impl Desk<'_> {
 
     async fn insert_chunk(&mut self, chunk: &[Insert<'_>], first: i64) -> Result<(), Fault> {
         let mut rows = Vec::with_capacity(chunk.len());
-        for Insert { draft, content } in chunk {
+        for Insert { draft, content, timing } in chunk {
             let place = self.line.next_place(self.now);
-            let due = match (draft.due(self.now), content.max_wait_ms) {
-                // The later one puts it off.
-                (Some(_), Some(_)) => content.due(self.now),
-                (due, _) => due,
-            };
+            let due = draft.due(self.now).and_then(|_| timing.due(self.now));
             let (state, sort) = match due {
                 Some(due) => (State::Scheduled, due.as_millis() as i64),
                 None => (State::Available, line_order(draft.priority, place)),

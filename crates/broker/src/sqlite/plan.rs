@@ -35,6 +35,8 @@ pub(super) struct Plan<'d> {
     inserted: HashMap<JobId, usize>,
     /// New content of jobs that were there before.
     replaced: HashMap<JobId, &'d Draft>,
+    /// Who puts them off: the latest that debounces.
+    put_off: HashMap<JobId, &'d Draft>,
     /// Digests whose lock changed hands: to whom and until when.
     locks: HashMap<&'d str, (JobId, i64)>,
     depths: Depths,
@@ -51,6 +53,7 @@ impl<'d> Plan<'d> {
             inserts: Vec::with_capacity(drafts.len()),
             inserted: HashMap::new(),
             replaced: HashMap::new(),
+            put_off: HashMap::new(),
             locks: HashMap::new(),
             depths: Depths::load(desk, drafts).await?,
         })
@@ -81,7 +84,7 @@ impl<'d> Plan<'d> {
             self.known.insert(draft.id.clone(), draft.text.clone());
             self.inserted.insert(draft.id.clone(), self.inserts.len());
         }
-        self.inserts.push(Insert { draft, content: draft });
+        self.inserts.push(Insert { draft, content: draft, timing: draft });
         EnqueueOutcome::Enqueued(draft.id.clone())
     }
 
@@ -95,8 +98,14 @@ impl<'d> Plan<'d> {
             (OnConflict::Replace, Some(state)) if !state.is_final() => {
                 if let Some(&index) = self.inserted.get(&id) {
                     self.inserts[index].content = draft;
+                    if draft.max_wait_ms.is_some() {
+                        self.inserts[index].timing = draft;
+                    }
                 } else {
                     self.replaced.insert(id.clone(), draft);
+                    if draft.max_wait_ms.is_some() {
+                        self.put_off.insert(id.clone(), draft);
+                    }
                 }
                 if let Some(text) = self.known.get_mut(&id) {
                     text.clone_from(&draft.text);
@@ -115,7 +124,7 @@ impl<'d> Plan<'d> {
             desk.take_locks(locks).await?;
         }
         if !self.replaced.is_empty() {
-            desk.replace(&self.replaced).await?;
+            desk.replace(&self.replaced, &self.put_off).await?;
         }
         Ok(())
     }
@@ -148,7 +157,12 @@ impl Desk<'_> {
     }
 
     /// Gives waiting jobs new content; their ids and places stay. They belong to the tenant and the key that it names.
-    async fn replace(&mut self, replaced: &HashMap<JobId, &Draft>) -> Result<(), Fault> {
+    /// Those in `put_off` are due later, if they are scheduled and never ran.
+    async fn replace(
+        &mut self,
+        replaced: &HashMap<JobId, &Draft>,
+        put_off: &HashMap<JobId, &Draft>,
+    ) -> Result<(), Fault> {
         let rows = self.rows_by_id(replaced.keys()).await?;
         self.find_homes(replaced.values().filter_map(|draft| draft.tenant.as_ref())).await?;
         let (mut texts, mut moves) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
@@ -167,8 +181,9 @@ impl Desk<'_> {
             }
             let state = if lane == 0 { code(row.state) } else { LANED };
             let slot = i64::from(row.slot && is_same_key);
-            let longest = draft.max_wait_ms.filter(|_| row.state == State::Scheduled && row.attempt == 0);
-            let due = draft.due(self.now).unwrap_or(self.now);
+            let later = put_off.get(&row.id).filter(|_| row.state == State::Scheduled && row.attempt == 0);
+            let longest = later.and_then(|later| later.max_wait_ms);
+            let due = later.and_then(|later| later.due(self.now)).unwrap_or(self.now);
             moves.push((row.seq, state, lane, draft.kind.as_str(), &draft.tenant, &draft.key, slot, due, longest));
             self.record(row, EventKind::Edited, None);
         }

@@ -208,11 +208,18 @@ pub async fn what_is_not_scheduled_any_more_is_not_put_off(bench: Bench) {
 }
 
 pub async fn jobs_of_one_call_debounce_each_other(bench: Bench) {
-    let later = NewJob { delay_ms: Some(8_000), ..debounced(&bench, 2) };
-    let outcomes = bench.broker.enqueue(vec![debounced(&bench, 1), later]).await.unwrap();
+    let later = |n, delay| NewJob { delay_ms: Some(delay), ..debounced(&bench, n) };
+    // One that does not debounce leaves the time as it is.
+    let last = unique(&bench, 3, OnConflict::Replace);
+    let outcomes = bench.broker.enqueue(vec![debounced(&bench, 1), later(2, 8_000), last.clone()]).await.unwrap();
     let id = outcomes[0].id().unwrap().clone();
-    assert_eq!(outcomes[1], EnqueueOutcome::Replaced(id.clone()));
+    assert_eq!(outcomes[1..], [EnqueueOutcome::Replaced(id.clone()), EnqueueOutcome::Replaced(id.clone())]);
     assert_eq!(second(bench.view(&id).await.due_at), Some(8));
+    let outcomes = bench.broker.enqueue(vec![later(4, 10_000), last]).await.unwrap();
+    assert_eq!(outcomes, [EnqueueOutcome::Replaced(id.clone()), EnqueueOutcome::Replaced(id.clone())]);
+    assert_eq!(second(bench.view(&id).await.due_at), Some(10));
+    bench.clock.advance(seconds(10));
+    assert!(bench.claim_one().await.spec.contains(r#"{"n":3}"#));
 }
 
 pub async fn a_debounced_job_that_changes_its_tenant_is_put_off_too(bench: Bench) {
