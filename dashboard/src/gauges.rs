@@ -67,7 +67,9 @@ fn build(seen: Option<&Seen>) -> prometheus::Result<Vec<MetricFamily>> {
         workers.with_label_values(&[version, state]).set(count);
     }
     let parts = [up.collect(), hidden.collect(), jobs.collect(), oldest.collect(), paused.collect()];
-    Ok(parts.into_iter().chain([capacity.collect(), workers.collect()]).flatten().collect())
+    let all = parts.into_iter().chain([capacity.collect(), workers.collect()]).flatten();
+    // A family without a row spoils the whole page.
+    Ok(all.filter(|family| !family.get_metric().is_empty()).collect())
 }
 
 /// Slots of the workers that claim from a queue.

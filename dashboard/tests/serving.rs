@@ -122,6 +122,7 @@ async fn a_broker_that_goes_away_and_comes_back_is_said_and_no_old_number_is_sho
     };
     ready(200).await;
     proxy.refuse();
+    proxy.cut();
     ready(503).await;
     assert_eq!(get(&server, "/livez").await.0, 200, "a restart would not bring it back");
     let (status, problem) = json_of(&server, "/api/v1/scaling/mail").await;
