@@ -85,7 +85,7 @@ impl<G: Gather + 'static> Door<G> {
             }),
         );
         let guarded = metrics.merge(more).layer(middleware::from_fn_with_state(token, guard));
-        probes(probed.into())
+        probes(&probed.into())
             .merge(guarded)
             .fallback(async || Problem::not_found())
             .method_not_allowed_fallback(async || Problem::method_not_allowed())
@@ -93,7 +93,7 @@ impl<G: Gather + 'static> Door<G> {
     }
 }
 
-fn probes(probed: Arc<[Arc<dyn Probed>]>) -> Router {
+fn probes(probed: &Arc<[Arc<dyn Probed>]>) -> Router {
     type Ask = fn(&dyn Probed) -> Vec<Check>;
     let asks: [(&str, Ask); 4] = [
         ("/livez", |part| part.live()),
@@ -103,7 +103,7 @@ fn probes(probed: Arc<[Arc<dyn Probed>]>) -> Router {
     ];
     let mut routes = Router::new();
     for (path, ask) in asks {
-        let probed = Arc::clone(&probed);
+        let probed = Arc::clone(probed);
         let answer = async move |RawQuery(query): RawQuery| {
             let checks: Vec<Check> = probed.iter().flat_map(|part| ask(&**part)).collect();
             judge(
