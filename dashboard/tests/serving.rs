@@ -52,7 +52,7 @@ async fn enqueue(broker: &dyn Broker, queue: &str, jobs: usize) {
 
 async fn claim(broker: &dyn Broker, queue: &str, jobs: usize) {
     let worker = "w1".parse().unwrap();
-    let claim = broker.claim(&queue.parse().unwrap(), &worker, jobs, Duration::from_secs(60)).await.unwrap();
+    let claim = broker.claim(&queue.parse().unwrap(), &worker, jobs, Duration::from_mins(1)).await.unwrap();
     assert_eq!(claim.jobs.len(), jobs);
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a loop may stand still before a restart is the better choice. Long, because handlers that block all threads
 /// of the runtime for a while harm nobody but their own worker: leases are kept by another thread.
-const STUCK_AFTER: Duration = Duration::from_secs(60);
+const STUCK_AFTER: Duration = Duration::from_mins(1);
 /// The keeper moves twice a second; after this time without it leases are in danger.
 const KEEPER_LATE_AFTER: Duration = Duration::from_secs(5);
 /// Three heartbeats: a call that hangs is no answer either.

@@ -90,7 +90,7 @@ impl WorkerMetrics {
         shown_in: Option<&Metrics>,
     ) -> Result<Self, Invalid> {
         let kinds: Vec<String> = std::iter::once(UNKNOWN.to_owned())
-            .chain(registry.kinds_by_index().into_iter().map(|kind| kind.to_string()))
+            .chain(registry.kinds_by_index().into_iter().map(ToString::to_string))
             .collect();
         let built = Self::build(queues, kinds, slots, shown_in);
         built.map_err(|error| {

@@ -29,7 +29,7 @@ pub fn worker(config: &Config, shown: &Shown) -> Outcome<Option<Server>> {
     let Some(address) = config.metrics_addr else { return Ok(None) };
     let door =
         Door::new(vec![Arc::clone(&shown.health)], exposition(vec![shown.metrics.clone()])?).token(token(config));
-    let server = Server::start(address, door.routes()).map_err(|error| named(error, "metrics_addr"))?;
+    let server = Server::start(address, door.routes()).map_err(|error| named(&error, "metrics_addr"))?;
     info!(address = %server.address(), "probes and metrics of the worker");
     Ok(Some(server))
 }
@@ -45,7 +45,7 @@ pub fn dashboard(config: &Config, address: SocketAddr, beside: Option<&Shown>) -
         .with(dashboard.routes())
         .token(token(config));
     let server = Server::start_beside(address, door.routes(), dashboard.keep_looking());
-    let server = server.map_err(|error| named(error, "http_addr"))?;
+    let server = server.map_err(|error| named(&error, "http_addr"))?;
     info!(address = %server.address(), "the dashboard listens");
     Ok(server)
 }
@@ -65,10 +65,10 @@ fn token(config: &Config) -> Option<Token> {
 
 fn exposition(registries: Vec<Registry>) -> Outcome<Exposition> {
     let revision = REVISION.unwrap_or("unknown");
-    Exposition::new(env!("CARGO_PKG_VERSION"), revision, registries).map_err(|error| named(error, "metrics"))
+    Exposition::new(env!("CARGO_PKG_VERSION"), revision, registries).map_err(|error| named(&error, "metrics"))
 }
 
-fn named(error: ProbesError, setting: &str) -> Failure {
+fn named(error: &ProbesError, setting: &str) -> Failure {
     match error {
         ProbesError::Listen { .. } => {
             let help = "choose another address, or end whoever has it";

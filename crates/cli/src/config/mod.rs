@@ -32,6 +32,7 @@ pub const FILE_NAME: &str = "lovage.toml";
 
 /// Everything that can be set, with what holds when nothing is.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "settings are independent of each other: no state hides in them")]
 pub struct Config {
     /// Where the embedded broker and storage keep their files.
     pub data_dir: PathBuf,
