@@ -50,7 +50,7 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, 0, "method_not_allowed", "this address is only read: use GET")
     }
 
-    /// 408: the answer took too long.
+    /// 503: the answer took too long.
     pub fn too_slow() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, 2, "too_slow", "the answer took too long; try again").retry_after(1)
     }
