@@ -1,11 +1,12 @@
-//! A worker of your own; Ctrl-C drains it. `lovage job enqueue greet --queue default --args '"Ada"'` gives it work.
+//! A worker of your own with probes and metrics on port 9090; Ctrl-C drains it. `lovage job enqueue greet --queue default --args '"Ada"'` gives it work.
 
 #![expect(clippy::print_stdout, reason = "a program may print")]
 
 use std::sync::Arc;
 
 use lovage_broker::{Broker, Connect, OsEntropy, SqliteBroker, SqliteConfig, SystemClock};
-use lovage_worker::{Handler, JobContext, JobError, Registry, Shutdown, Worker, WorkerConfig};
+use lovage_probes::{Door, Exposition, Server};
+use lovage_worker::{Handler, JobContext, JobError, Registry, Shutdown, Worker, WorkerConfig, prometheus};
 
 struct Greet;
 
@@ -26,9 +27,14 @@ async fn main() -> anyhow::Result<()> {
         let open = SqliteBroker::open(store.clone());
         Box::pin(async move { Ok(Arc::new(open.await?) as Arc<dyn Broker>) })
     });
-    let config = WorkerConfig::new("own-worker-1".parse()?, vec![("default".parse()?, 1)]);
+    let metrics = prometheus::Registry::new();
+    let mut config = WorkerConfig::new("own-worker-1".parse()?, vec![("default".parse()?, 1)]);
+    config.metrics = Some(metrics.clone());
     let registry = Registry::new().with(Greet);
     let worker = Worker::new(config, connect, registry, Arc::new(OsEntropy), Arc::new(SystemClock));
+    let exposition = Exposition::new(env!("CARGO_PKG_VERSION"), "unknown", vec![metrics])?;
+    let door = Door::new(vec![Arc::new(worker.health())], exposition);
+    let _open = Server::start(([127, 0, 0, 1], 9090).into(), door.routes())?;
     let shutdown = Shutdown::new();
     let running = tokio::spawn(worker.run(shutdown.clone()));
     tokio::signal::ctrl_c().await?;

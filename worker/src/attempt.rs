@@ -1,7 +1,7 @@
 //! One claimed attempt while this worker has it: its lease, its stop signals and what it has to say. Shared by the
 //! executor, the keeper, the finisher and the handler's context; everything in it is safe to touch from any thread.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub(crate) struct Attempt {
     pub run: Run,
     pub cancelled: CancellationToken,
     pub soft_timeout: CancellationToken,
+    /// Index of its kind in the registry; 0 until it is known, and for kinds without a handler.
+    kind: AtomicUsize,
     /// The strongest cause so far; 0 for none.
     cause: AtomicU8,
     /// Whether its end has been decided; whoever sets it decides.
@@ -83,6 +85,7 @@ impl Attempt {
             run,
             cancelled: CancellationToken::new(),
             soft_timeout: CancellationToken::new(),
+            kind: AtomicUsize::new(0),
             cause: AtomicU8::new(0),
             settled: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -97,6 +100,15 @@ impl Attempt {
 
     pub fn id(&self) -> &JobId {
         &self.lease.id
+    }
+
+    /// Index of its kind in the registry; 0 for an unknown one.
+    pub fn kind(&self) -> usize {
+        self.kind.load(Ordering::Relaxed)
+    }
+
+    pub fn set_kind(&self, index: usize) {
+        self.kind.store(index, Ordering::Relaxed);
     }
 
     /// Asks the attempt to stop. Answers whether this cause is news; a weaker one than before is not.

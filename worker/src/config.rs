@@ -39,6 +39,8 @@ pub struct WorkerConfig {
     /// End once its queues have nothing available or due within two seconds, and it runs nothing. What is scheduled or
     /// retryable for later and what other workers run does not count; a paused queue with available jobs is not empty.
     pub exit_when_empty: bool,
+    /// Where to show the worker's metrics. One registry takes one worker. They are counted without it too.
+    pub metrics: Option<prometheus::Registry>,
     /// Where to send what happens inside; for tests.
     pub observer: Option<UnboundedSender<WorkerEvent>>,
 }
@@ -60,6 +62,7 @@ impl WorkerConfig {
             flush_timeout: Duration::from_secs(5),
             max_jobs: None,
             exit_when_empty: false,
+            metrics: None,
             observer: None,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lovage_broker::{Broker, Control};
-use lovage_core::{Clock, Entropy, Timestamp, Transition};
+use lovage_core::{Clock, Entropy, Invalid, Timestamp, Transition};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::{Attempt, Cause};
 use crate::config::{Shutdown, WorkerConfig, WorkerSummary};
 use crate::event::WorkerEvent;
+use crate::health::WorkerHealth;
 use crate::leases::Leases;
+use crate::metrics::{Unwritten, WorkerMetrics};
 use crate::registry::Registry;
 use crate::reporter::Reporter;
 
@@ -38,6 +40,8 @@ pub(crate) struct Engine {
     pub slots: Arc<Semaphore>,
     pub reporter: Reporter,
     pub counts: Counts,
+    pub metrics: WorkerMetrics,
+    pub health: WorkerHealth,
     /// As asked from outside ([`Shutdown`]) or by a message through the broker.
     pub quiet: CancellationToken,
     pub drain: CancellationToken,
@@ -53,12 +57,19 @@ impl Engine {
         config: WorkerConfig,
         registry: Registry,
         broker: Arc<dyn Broker>,
-        (entropy, clock): (Arc<dyn Entropy>, &dyn Clock),
+        (entropy, clock, health): (Arc<dyn Entropy>, &dyn Clock, WorkerHealth),
         shutdown: &Shutdown,
         endings: UnboundedSender<Ending>,
-    ) -> Self {
-        Self {
-            slots: Arc::new(Semaphore::new(config.slots)),
+    ) -> Result<Self, Invalid> {
+        let slots = Arc::new(Semaphore::new(config.slots));
+        let shown_in = config.metrics.as_ref();
+        let metrics = WorkerMetrics::new(&config.queues, &registry, (config.slots, &slots), shown_in)?;
+        let (quiet, drain) = (shutdown.quiet.child_token(), shutdown.drain.child_token());
+        health.watch([quiet.clone(), drain.clone()]);
+        Ok(Self {
+            slots,
+            metrics,
+            health,
             reporter: Reporter::new(Arc::clone(&broker), config.lease),
             registry,
             broker,
@@ -66,14 +77,14 @@ impl Engine {
             started_at: clock.now(),
             leases: Leases::default(),
             counts: Counts::default(),
-            quiet: shutdown.quiet.child_token(),
-            drain: shutdown.drain.child_token(),
+            quiet,
+            drain,
             now: shutdown.now.child_token(),
             endings,
             coming_back: ComingBack::default(),
             turned_away: config.queues.iter().map(|_| AtomicUsize::default()).collect(),
             config,
-        }
+        })
     }
 
     /// Attempts that are running.
@@ -84,6 +95,9 @@ impl Engine {
     /// Sends the end of an attempt to the broker, unless somebody else has decided it already.
     pub fn end(&self, attempt: &Arc<Attempt>, transition: Transition) {
         if attempt.settle() {
+            if attempt.terms().is_some() {
+                self.metrics.ran(attempt.kind(), attempt.ran());
+            }
             // The finisher outlives everybody who can call this; without it the lease runs out and the job is safe.
             let _ = self.endings.send(Ending { attempt: Arc::clone(attempt), transition });
         }
@@ -101,14 +115,15 @@ impl Engine {
     pub fn lose(&self, attempt: &Arc<Attempt>) {
         self.stop(attempt, Cause::LeaseLost);
         if attempt.settle() {
-            self.forget(attempt);
+            self.forget(attempt, Unwritten::Gone);
         }
     }
 
     /// Lets go of an attempt whose end will not be written, or was refused.
-    pub fn forget(&self, attempt: &Arc<Attempt>) {
+    pub fn forget(&self, attempt: &Arc<Attempt>, reason: Unwritten) {
         self.leases.remove(std::iter::once(attempt));
         self.counts.lost.fetch_add(1, Ordering::Relaxed);
+        self.metrics.lost(attempt.line, attempt.kind(), reason);
         tracing::warn!(job_id = %attempt.id(), queue = %attempt.queue, attempt = attempt.run.number, "lease lost");
         self.tell(|| WorkerEvent::Lost { id: attempt.id().clone() });
     }

@@ -53,6 +53,8 @@ pub(crate) async fn run(engine: &Engine, work: Work) -> End {
     drop(job);
     describe(&spec);
     let Some(registered) = engine.registry.find(&spec.kind) else { return End::NoHandler(spec.kind) };
+    attempt.set_kind(registered.index);
+    engine.metrics.begins(attempt.line, registered.index);
     let Some(_slots) = registered.slots.take(engine, &attempt, slot).await else { return not_begun(engine, &attempt) };
     let limits = begin(&attempt, &spec, &registered.options);
     let facts = Facts { kind: spec.kind, tenant: spec.tenant, tags: spec.tags, metadata: spec.metadata };

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Ending, Engine};
 use crate::event::WorkerEvent;
+use crate::metrics::Unwritten;
 use crate::outage::Outage;
 
 /// Runs until `close` is cancelled and everything that was sent before is written.
@@ -49,10 +50,10 @@ pub(crate) async fn finish(engine: Arc<Engine>, mut endings: UnboundedReceiver<E
 /// Endings taken from the channel at once.
 const MOST_AT_ONCE: usize = MAX_CLAIM;
 
-type Unwritten = (Vec<Ending>, BrokerError);
+type Rest = (Vec<Ending>, BrokerError);
 
 /// Writes a batch, one call per queue and thousand, all at once. Answers what has to be tried again.
-async fn write(engine: &Engine, batch: Vec<Ending>) -> Result<(), Unwritten> {
+async fn write(engine: &Engine, batch: Vec<Ending>) -> Result<(), Rest> {
     let mut lines: BTreeMap<usize, Vec<Vec<Ending>>> = BTreeMap::new();
     for ending in batch {
         let calls = lines.entry(ending.attempt.line).or_default();
@@ -62,7 +63,7 @@ async fn write(engine: &Engine, batch: Vec<Ending>) -> Result<(), Unwritten> {
         }
     }
     let calls = lines.into_values().flatten().map(|endings| write_call(engine, endings));
-    let mut unwritten: Option<Unwritten> = None;
+    let mut unwritten: Option<Rest> = None;
     for result in join_all(calls).await {
         if let Err((rest, error)) = result {
             match &mut unwritten {
@@ -80,7 +81,7 @@ fn may_pass(error: &BrokerError) -> bool {
     error.is_transient() || matches!(error, BrokerError::Misconfigured(_))
 }
 
-async fn write_call(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritten> {
+async fn write_call(engine: &Engine, endings: Vec<Ending>) -> Result<(), Rest> {
     // The last progress and log lines first: after its end a job takes none.
     let unwritten = endings.iter().filter(|ending| ending.attempt.has_unwritten());
     let reports = join_all(unwritten.map(|ending| engine.reporter.write(&ending.attempt))).await;
@@ -104,7 +105,7 @@ async fn write_call(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritt
     }
 }
 
-async fn one_by_one(engine: &Engine, endings: Vec<Ending>) -> Result<(), Unwritten> {
+async fn one_by_one(engine: &Engine, endings: Vec<Ending>) -> Result<(), Rest> {
     let mut endings = endings.into_iter();
     while let Some(ending) = endings.next() {
         match engine.broker.finish(&ending.attempt.queue, &engine.config.id, vec![item(&ending)]).await {
@@ -129,14 +130,16 @@ fn conclude(engine: &Engine, endings: &[Ending], statuses: &[LeaseStatus]) {
     engine.leases.remove(pairs().filter(|(_, status)| written(status)).map(|(ending, _)| &ending.attempt));
     for (ending, status) in pairs() {
         if written(status) {
+            let attempt = &ending.attempt;
             engine.counts.ended(&ending.transition);
+            engine.metrics.ended(attempt.line, attempt.kind(), &ending.transition, attempt.terms().is_some());
             if let Transition::Retry { delay, .. } | Transition::Release { delay, .. } = &ending.transition {
                 engine.coming_back.note(ending.attempt.line, *delay);
             }
             let change = || ending.transition.change();
             engine.tell(|| WorkerEvent::Finished { id: ending.attempt.id().clone(), change: change() });
         } else {
-            engine.forget(&ending.attempt);
+            engine.forget(&ending.attempt, Unwritten::Refused);
         }
     }
 }
@@ -145,6 +148,6 @@ fn give_up(engine: &Engine, endings: &[Ending], error: &BrokerError) {
     for ending in endings {
         let (id, queue) = (ending.attempt.id(), &ending.attempt.queue);
         tracing::error!(job_id = %id, %queue, error.message = %error, "the end of the job cannot be written");
-        engine.forget(&ending.attempt);
+        engine.forget(&ending.attempt, Unwritten::Unwritable);
     }
 }

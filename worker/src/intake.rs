@@ -27,6 +27,7 @@ pub(crate) fn intake(
     }
     let queue = &engine.config.queues[line].0;
     engine.counts.claimed.fetch_add(jobs.len() as u64, Ordering::Relaxed);
+    engine.metrics.claimed(line, jobs.len());
     engine.tell(|| WorkerEvent::Claimed { queue: queue.clone(), jobs: jobs.len() });
     let attempt = |job: &ClaimedJob| {
         let lease = HeldLease { id: job.id.clone(), token: job.token };

@@ -18,9 +18,11 @@ use crate::attempt::{Attempt, Cause};
 use crate::engine::Engine;
 use crate::error::WorkerError;
 use crate::event::WorkerEvent;
+use crate::health::WorkerHealth;
 use crate::outage::Outage;
 
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+const BEAT_AGAIN: Duration = Duration::from_secs(1);
 /// How often deadlines are looked at; the executor is exact, this is for handlers that do not let it run.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LISTEN_FOR: Duration = Duration::from_secs(10);
@@ -46,6 +48,7 @@ impl Keeper {
             move || {
                 // Dropped with the thread, also when it panics.
                 let _ended = ended.drop_guard();
+                let _noted = Noted(engine.health.clone());
                 live(&engine, &connect, &stop, ready_tx);
             }
         };
@@ -59,6 +62,15 @@ impl Keeper {
     pub async fn end(self) {
         drop(self.stop);
         let _ = tokio::time::timeout(GOODBYE, self.ended.cancelled()).await;
+    }
+}
+
+/// Notes the end of the thread when it is dropped.
+struct Noted(WorkerHealth);
+
+impl Drop for Noted {
+    fn drop(&mut self) {
+        self.0.keeper_ends();
     }
 }
 
@@ -115,7 +127,10 @@ async fn renew(engine: &Arc<Engine>, broker: &Arc<dyn Broker>) {
                 outage.answered();
                 engine.config.renew_every
             }
-            Err(error) => outage.failed(&error, &*engine.entropy).min(engine.config.renew_every),
+            Err(error) => {
+                engine.health.doubt_broker();
+                outage.failed(&error, &*engine.entropy).min(engine.config.renew_every)
+            }
         };
         tokio::time::sleep(pause).await;
     }
@@ -182,6 +197,7 @@ fn given_up(engine: &Engine, attempt: &Attempt, now: Instant) -> bool {
 async fn enforce(engine: &Engine) {
     loop {
         tokio::time::sleep(LOOK_EVERY.min(engine.config.renew_every)).await;
+        engine.health.keeper_moves();
         let now = Instant::now();
         for attempt in engine.leases.all() {
             if attempt.is_settled() || attempt.overdue(now).is_none() {
@@ -205,17 +221,24 @@ async fn enforce(engine: &Engine) {
 async fn beat(engine: &Engine, broker: &Arc<dyn Broker>, stop: &CancellationToken) {
     let mut shown = WorkerState::Running;
     loop {
+        // While the broker is away, its return is to be seen soon.
+        let pause = if engine.health.is_broker_away() { BEAT_AGAIN } else { HEARTBEAT_EVERY };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(HEARTBEAT_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
+            () = engine.health.broker_doubted(), if pause == HEARTBEAT_EVERY => {}
             // A change of state is shown at once.
             () = engine.quiet.cancelled(), if shown == WorkerState::Running => {}
             () = engine.drain.cancelled(), if shown != WorkerState::Stopping => {}
         }
         let view = view(engine);
         shown = view.state;
-        if let Err(error) = broker.heartbeat(&view).await {
-            tracing::debug!(error.message = %error, "no heartbeat");
+        match broker.heartbeat(&view).await {
+            Ok(()) => engine.health.trust_broker(),
+            Err(error) => {
+                engine.health.doubt_broker();
+                tracing::debug!(error.message = %error, "no heartbeat");
+            }
         }
     }
 }
@@ -256,7 +279,10 @@ async fn listen(engine: &Engine, broker: &Arc<dyn Broker>) {
                     engine.obey(&control);
                 }
             }
-            Err(error) => tokio::time::sleep(outage.failed(&error, &*engine.entropy)).await,
+            Err(error) => {
+                engine.health.doubt_broker();
+                tokio::time::sleep(outage.failed(&error, &*engine.entropy)).await;
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! this crate: `fetcher` (claim) -> `apalis_adapter` (the engine that drives) -> `executor` (decode, look up, run) ->
 //! `verdict` (what the end means) -> `finisher` (write it). Beside it `keeper` renews the leases on a thread of its
 //! own, `reporter` writes progress and log lines, `sweeper` does what time does to queues, `stop` ends it all.
+//! `metrics` counts and `health` answers probes; where and whether that is shown is up to the binary.
 
 mod apalis_adapter;
 mod attempt;
@@ -17,11 +18,13 @@ mod executor;
 mod fetcher;
 mod finisher;
 mod handler;
+mod health;
 mod intake;
 mod keeper;
 mod kind_slots;
 mod leases;
 mod line;
+mod metrics;
 mod outage;
 mod registry;
 mod reporter;
@@ -39,6 +42,8 @@ pub use context::{JobContext, LeaseLost};
 pub use error::WorkerError;
 pub use event::WorkerEvent;
 pub use handler::{Handler, JobError, KindOptions};
+pub use health::WorkerHealth;
+pub use prometheus;
 pub use registry::Registry;
 pub use tokio_util::sync::CancellationToken;
 pub use worker::Worker;

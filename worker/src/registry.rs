@@ -45,7 +45,8 @@ impl Registry {
             return Err(Invalid::new("kind", problem, "give every handler a kind of its own"));
         }
         let slots = KindSlots::new(options.max_running);
-        let registered = Registered { options, slots, handler: Box::new(handler) };
+        let index = self.handlers.len() + 1;
+        let registered = Registered { index, options, slots, handler: Box::new(handler) };
         self.handlers.insert(kind, registered);
         Ok(())
     }
@@ -67,6 +68,13 @@ impl Registry {
         self.handlers.keys()
     }
 
+    /// The kinds in the order of their index.
+    pub(crate) fn kinds_by_index(&self) -> Vec<&Kind> {
+        let mut kinds: Vec<_> = self.handlers.iter().collect();
+        kinds.sort_by_key(|(_, registered)| registered.index);
+        kinds.into_iter().map(|(kind, _)| kind).collect()
+    }
+
     pub(crate) fn find(&self, kind: &Kind) -> Option<&Registered> {
         self.handlers.get(kind)
     }
@@ -74,6 +82,8 @@ impl Registry {
 
 /// A handler in the registry.
 pub(crate) struct Registered {
+    /// From 1, in the order of registration.
+    pub index: usize,
     pub options: KindOptions,
     pub slots: KindSlots,
     pub handler: Box<dyn Erased>,

@@ -17,6 +17,7 @@ use crate::error::WorkerError;
 use crate::event::WorkerEvent;
 use crate::fetcher::Fetcher;
 use crate::finisher;
+use crate::health::WorkerHealth;
 use crate::keeper::Keeper;
 use crate::registry::Registry;
 use crate::stop::Running;
@@ -29,6 +30,7 @@ pub struct Worker {
     registry: Registry,
     entropy: Arc<dyn Entropy>,
     clock: Arc<dyn Clock>,
+    health: WorkerHealth,
 }
 
 impl fmt::Debug for Worker {
@@ -46,7 +48,12 @@ impl Worker {
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { config, connect, registry, entropy, clock }
+        Self { config, connect, registry, entropy, clock, health: WorkerHealth::new() }
+    }
+
+    /// How it stands, for probes; good to ask before, while and after it runs.
+    pub fn health(&self) -> WorkerHealth {
+        self.health.clone()
     }
 
     /// Claims and runs jobs until it is told to stop or its settings say so.
@@ -57,9 +64,11 @@ impl Worker {
         self.config.validate()?;
         let broker = (self.connect)().await?;
         let (endings, ending_rx) = mpsc::unbounded_channel();
-        let world = (self.entropy, &*self.clock);
-        let engine = Arc::new(Engine::new(self.config, self.registry, broker, world, &shutdown, endings));
+        let world = (self.entropy, &*self.clock, self.health);
+        let engine = Arc::new(Engine::new(self.config, self.registry, broker, world, &shutdown, endings)?);
         let keeper = Keeper::start(&engine, self.connect).await?;
+        engine.health.set_started();
+        let _moving = spawn(engine.health.clone().keep_moving());
         tracing::info!(worker_id = %engine.config.id, slots = engine.config.slots, "worker started");
         engine.tell(|| WorkerEvent::Ready);
         let close = CancellationToken::new();

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::step::{Steps, cargo, run, succeeds};
-use crate::{generate, licences, setup, tidy};
+use crate::{alerts, generate, licences, setup, tidy};
 
 /// Runs every step, then prints which failed and what each took.
 pub fn all() -> Result<()> {
@@ -12,6 +12,7 @@ pub fn all() -> Result<()> {
     steps.step("tidy", tidy::run);
     steps.step("licences", licences::run);
     steps.step("setup", setup::run);
+    steps.step("alerts", alerts::check);
     steps.step("clippy", || {
         run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"]))
     });

@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stdout, reason = "a tool for a terminal speaks on standard output")]
 
+mod alerts;
 mod bench;
 mod ci;
 mod coverage;
@@ -25,6 +26,7 @@ usage: cargo xtask <command>
   test [ARGS]     prepare what the tests need, then run them all; ARGS go to the test runner
   tidy            the rules of the house that no compiler knows
   gen [--check]   write the generated reference under docs/reference, or check that it is fresh
+  alerts          the alert rules of deploy/prometheus against their tests
   licences        licences and banned crates, as deny.toml says
   setup           only prepare what the tests need: redis-server, PostgreSQL, an S3 server
   coverage [ARGS] line coverage of the whole workspace, at least 85 % (needs cargo-tarpaulin)
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["gen"] => generate::write(),
         ["gen", "--check"] => generate::check(),
+        ["alerts"] => alerts::check(),
         ["licences"] => licences::run(),
         ["setup"] => setup::run(),
         ["coverage", rest @ ..] => setup::run().and_then(|()| coverage::run_tests(rest)),

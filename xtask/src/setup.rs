@@ -17,12 +17,13 @@ struct Need {
     package: &'static str,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need { name: "redis-server 7.0 or later", present: has_redis, package: "redis-server" },
     Need { name: "PostgreSQL 15 or later", present: has_postgres, package: "postgresql" },
     Need { name: "python3 with venv and pip", present: has_python, package: "python3-venv" },
     Need { name: "libfaketime", present: has_faketime, package: "faketime" },
     Need { name: "the sqlite3 program", present: has_sqlite, package: "sqlite3" },
+    Need { name: "promtool of Prometheus 2.42 or later", present: has_promtool, package: "prometheus" },
     Need { name: "the openssl program", present: has_openssl, package: "openssl" },
 ];
 
@@ -67,6 +68,10 @@ fn has_postgres() -> bool {
 
 fn has_sqlite() -> bool {
     succeeds(&mut program("sqlite3", &["--version"]))
+}
+
+fn has_promtool() -> bool {
+    succeeds(&mut program("promtool", &["--version"]))
 }
 
 fn has_openssl() -> bool {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{artifact, completion, config, demo, job, outbox, queue, up, worker};
+use crate::commands::{artifact, completion, config, dashboard, demo, job, outbox, queue, up, worker};
 use crate::config::Flags;
 use crate::error::{Failure, Outcome};
 use crate::output::{Format, Output};
@@ -74,6 +74,8 @@ pub enum Command {
     Up(up::UpArgs),
     /// Run a worker, or look at workers and steer them
     Worker(worker::WorkerArgs),
+    /// Show metrics of all queues and the numbers by which workers are scaled, over HTTP
+    Dashboard(dashboard::DashboardArgs),
     /// Enqueue jobs, look at them and steer them
     #[command(subcommand)]
     Job(job::JobCommand),
@@ -104,7 +106,7 @@ impl Command {
     /// Whether the command runs until it is told to stop: its log is what a person watches.
     pub fn is_role(&self) -> bool {
         match self {
-            Self::Up(_) => true,
+            Self::Up(_) | Self::Dashboard(_) => true,
             Self::Worker(args) => args.command.is_none(),
             Self::Outbox(outbox::OutboxCommand::Relay(args)) => !args.once,
             _ => false,

@@ -7,6 +7,7 @@ mod adoption;
 mod arguments;
 mod commands;
 mod config;
+mod doors;
 mod duration;
 mod error;
 mod instant;

@@ -10,6 +10,7 @@ use lovage_jobs::{Services, Sources};
 use lovage_worker::{Registry, Worker, WorkerConfig, WorkerError};
 
 use crate::config::{self, Config};
+use crate::doors::Shown;
 use crate::error::{Failure, Outcome};
 
 /// Opens the broker that the settings name: Redis if it has an address, else the embedded one.
@@ -104,6 +105,15 @@ pub fn worker_config(config: &Config) -> Outcome<WorkerConfig> {
 /// A worker of this process.
 pub fn worker(config: &Config, worker: WorkerConfig, handlers: Registry) -> Worker {
     Worker::new(worker, connect(config), handlers, Arc::new(OsEntropy), Arc::new(SystemClock))
+}
+
+/// The same with what it shows to probes and scrapers.
+pub fn worker_shown(config: &Config, mut worker: WorkerConfig, handlers: Registry) -> (Worker, Shown) {
+    let metrics = lovage_worker::prometheus::Registry::new();
+    worker.metrics = Some(metrics.clone());
+    let worker = self::worker(config, worker, handlers);
+    let health = Arc::new(worker.health());
+    (worker, Shown { health, metrics })
 }
 
 impl From<ArtifactError> for Failure {

@@ -5,6 +5,7 @@
 //! does no I/O, is not async and never asks the clock: time and randomness come in as arguments ([`Clock`],
 //! [`Entropy`]).
 
+mod check;
 mod clock;
 mod error;
 mod event;
@@ -23,6 +24,7 @@ mod validate;
 mod view;
 mod wire;
 
+pub use check::{Check, Probed};
 pub use clock::{Clock, Entropy, ManualClock, Timestamp};
 pub use error::Invalid;
 pub use event::{Event, EventKind};

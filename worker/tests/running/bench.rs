@@ -9,7 +9,7 @@ use lovage_broker::{
 };
 use lovage_core::{Change, JobId, JobView, NewJob, QueueName, RetryPolicy, WorkerId};
 use lovage_testkit::RedisServer;
-use lovage_worker::{Registry, Shutdown, Worker, WorkerConfig, WorkerError, WorkerEvent, WorkerSummary};
+use lovage_worker::{Registry, Shutdown, Worker, WorkerConfig, WorkerError, WorkerEvent, WorkerHealth, WorkerSummary};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -107,8 +107,10 @@ pub fn start(mut config: WorkerConfig, connect: Connect, registry: Registry) -> 
     let (observer, events) = unbounded_channel();
     config.observer = Some(observer);
     let shutdown = Shutdown::new();
-    let ended = tokio::spawn(worker(config, connect, registry).run(shutdown.clone()));
-    Run { events, shutdown, ended }
+    let worker = worker(config, connect, registry);
+    let health = Some(worker.health());
+    let ended = tokio::spawn(worker.run(shutdown.clone()));
+    Run { events, shutdown, health, ended }
 }
 
 /// A policy that tries again at once.
@@ -120,13 +122,14 @@ pub fn at_once(max_attempts: u32) -> RetryPolicy {
 pub struct Run {
     pub events: UnboundedReceiver<WorkerEvent>,
     pub shutdown: Shutdown,
+    health: Option<WorkerHealth>,
     ended: JoinHandle<Result<WorkerSummary, WorkerError>>,
 }
 
 impl Run {
     /// Watches a worker that runs elsewhere.
     pub fn watch(events: UnboundedReceiver<WorkerEvent>, shutdown: Shutdown) -> Self {
-        Self { events, shutdown, ended: tokio::spawn(async { Ok(WorkerSummary::default()) }) }
+        Self { events, shutdown, health: None, ended: tokio::spawn(async { Ok(WorkerSummary::default()) }) }
     }
 
     /// Waits for the first event that `pick` takes.
@@ -166,6 +169,11 @@ impl Run {
             _ => None,
         })
         .await
+    }
+
+    /// What the worker says of itself; only of one that was started here.
+    pub fn health(&self) -> WorkerHealth {
+        self.health.clone().expect("the worker runs here")
     }
 
     pub async fn drain(self) -> WorkerSummary {

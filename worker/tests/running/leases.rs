@@ -19,7 +19,7 @@ use crate::handlers::{Blocks, BlocksAside, Echo, Gate, Release};
 const SHORT: Duration = Duration::from_millis(1_500);
 
 /// A worker with a short lease, and one slot: while it is taken, the worker cannot take its own lost job again.
-fn short(bench: &Bench, name: &str) -> WorkerConfig {
+pub fn short(bench: &Bench, name: &str) -> WorkerConfig {
     WorkerConfig { slots: 1, renew_every: SHORT / 5, ..bench.config(name).lease(SHORT) }
 }
 
@@ -111,7 +111,7 @@ pub async fn row_06_a_handler_stuck_in_blocking_work_is_recovered(bench: Bench) 
 }
 
 /// A connection whose renewals fail while `down` is set.
-fn renewals_fail(bench: &Bench, down: &Arc<AtomicBool>) -> Connect {
+pub fn renewals_fail(bench: &Bench, down: &Arc<AtomicBool>) -> Connect {
     let (connect, down) = (Arc::clone(&bench.connect), Arc::clone(down));
     Arc::new(move || {
         let (connect, down) = (Arc::clone(&connect), Arc::clone(&down));

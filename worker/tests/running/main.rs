@@ -8,7 +8,9 @@ mod bench;
 mod cancelling;
 mod fetching;
 mod handlers;
+mod health;
 mod leases;
+mod metrics;
 mod outages;
 mod outcomes;
 mod reporting;
@@ -93,6 +95,17 @@ suite! {
         a_broker_that_is_away_at_the_start_is_an_error,
         row_05_a_worker_whose_keeper_dies_ends_and_hands_back,
         row_05_a_drain_does_not_go_on_without_its_keeper,
+    }
+    metrics {
+        the_counts_are_what_happened,
+        a_lost_attempt_is_counted_with_its_reason,
+        kinds_that_nobody_registered_share_one_label,
+        a_registry_takes_one_worker,
+    }
+    health {
+        a_draining_worker_is_alive_and_not_ready,
+        a_worker_is_ready_again_when_its_broker_is,
+        a_quiet_worker_is_not_ready,
     }
     reporting {
         progress_is_throttled_and_the_last_value_is_written,

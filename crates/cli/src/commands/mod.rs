@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod completion;
 pub mod config;
+pub mod dashboard;
 pub mod demo;
 pub mod doctor;
 pub mod job;
@@ -79,6 +80,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
     match cli.command {
         Command::Up(args) => up::run(context, &args).await,
         Command::Worker(args) => worker::run(context, args).await,
+        Command::Dashboard(args) => dashboard::run(context, &args).await,
         Command::Job(command) => job::run(&context, command).await,
         Command::Queue(command) => queue::run(&context, command).await,
         Command::Outbox(command) => outbox::run(&context, command).await,

@@ -7,7 +7,7 @@ use super::Context;
 use super::worker_admin::{self, WorkerCommand};
 use crate::config::Flags;
 use crate::error::{Failure, Outcome};
-use crate::{adoption, lifecycle, relaying, rooms};
+use crate::{adoption, doors, lifecycle, relaying, rooms};
 
 /// Options of `lovage worker`.
 #[derive(Debug, Args)]
@@ -80,7 +80,10 @@ pub async fn run(context: Context, args: WorkerArgs) -> Outcome {
     let shutdown = lifecycle::listen()?;
     let adopting = adoption::start(config, &settings.id, &shutdown, settings.exit_when_empty).await?;
     let relaying = relaying::start(config, &shutdown, settings.exit_when_empty).await?;
-    let ended = rooms::worker(config, settings, handlers).run(shutdown).await;
+    let (worker, shown) = rooms::worker_shown(config, settings, handlers);
+    // Closed only when the worker has ended: while it drains, that is what the probes say.
+    let _door = doors::worker(config, &shown)?;
+    let ended = worker.run(shutdown).await;
     adopting.end().await;
     relaying.end().await;
     ended?;

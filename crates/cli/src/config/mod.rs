@@ -14,6 +14,7 @@ mod weights;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub const FILE_NAME: &str = "lovage.toml";
 
 /// Everything that can be set, with what holds when nothing is.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "settings are independent of each other: no state hides in them")]
 pub struct Config {
     /// Where the embedded broker and storage keep their files.
     pub data_dir: PathBuf,
@@ -56,6 +58,14 @@ pub struct Config {
     pub lease: Duration,
     /// How long a stopping worker waits for its jobs.
     pub shutdown_timeout: Duration,
+    /// Where a worker answers probes and shows its metrics; nowhere when absent.
+    pub metrics_addr: Option<SocketAddr>,
+    /// Where the dashboard listens.
+    pub http_addr: SocketAddr,
+    /// What must be sent for metrics and scaling; nothing when absent.
+    pub metrics_token: Option<Secret>,
+    /// Whether the dashboard may listen beyond this machine without a token.
+    pub metrics_public: bool,
     /// Largest arguments of a job.
     pub max_payload_bytes: usize,
     /// Events kept in a queue's stream.
@@ -123,6 +133,10 @@ impl Default for Config {
             concurrency: 10,
             lease: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(25),
+            metrics_addr: None,
+            http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            metrics_token: None,
+            metrics_public: false,
             max_payload_bytes: MAX_PAYLOAD_BYTES,
             events_kept: 100_000,
             sqlite_synchronous_full: true,

@@ -1,6 +1,7 @@
 //! The table of all settings: one row says name, variable, meaning, and how text becomes a value and back.
 
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -59,6 +60,22 @@ fn address(text: &str, schemes: &[&str]) -> Result<Option<Secret>, String> {
     if !schemes.contains(&scheme) {
         let known: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}:")).collect();
         return Err(format!("is not an address that works here; begin it with {}", known.join(" or ")));
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+/// Where to listen. A port alone would leave open for whom.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    let help = "use an address with a port, e.g. 127.0.0.1:9090, or 0.0.0.0:9090 for all networks";
+    text.trim().parse().map_err(|_| format!("is {text:?}; {help}"))
+}
+
+/// A token that nobody guesses; its text is never repeated.
+fn token(text: &str) -> Result<Option<Secret>, String> {
+    let Some(text) = optional(text) else { return Ok(None) };
+    if text.len() < 16 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let help = "use at least 16 letters, digits and signs without blanks, e.g. from `openssl rand -hex 32`";
+        return Err(format!("is no token that can be used; {help}"));
     }
     Ok(Some(Secret::new(text)))
 }
@@ -174,6 +191,34 @@ pub static SETTINGS: &[Setting] = &[
         "Seconds that a stopping worker waits for its jobs before it hands them back, 0 to 86400.",
         |c| c.shutdown_timeout.as_secs().to_string(),
         |c, text| c.shutdown_timeout = Duration::from_secs(number(text, 0, 86_400)?)
+    ),
+    setting!(
+        "metrics_addr",
+        "LOVAGE_METRICS_ADDR",
+        "Where a worker answers probes and shows its metrics, e.g. 0.0.0.0:9090; empty for nowhere.",
+        |c| shown(c.metrics_addr.as_ref()),
+        |c, text| c.metrics_addr = optional(text).as_deref().map(listen).transpose()?
+    ),
+    setting!(
+        "http_addr",
+        "LOVAGE_HTTP_ADDR",
+        "Where the dashboard listens: probes, metrics of queues, scaling.",
+        |c| c.http_addr.to_string(),
+        |c, text| c.http_addr = listen(text)?
+    ),
+    setting!(
+        "metrics_token",
+        "LOVAGE_METRICS_TOKEN",
+        "What must be sent as `Authorization: Bearer` for metrics and scaling; empty for nothing.",
+        |c| shown(c.metrics_token.as_ref()),
+        |c, text| c.metrics_token = token(text)?
+    ),
+    setting!(
+        "metrics_public",
+        "LOVAGE_METRICS_PUBLIC",
+        "Whether the dashboard may listen beyond this machine without metrics_token.",
+        |c| c.metrics_public.to_string(),
+        |c, text| c.metrics_public = flag(text)?
     ),
     setting!(
         "max_payload_bytes",

@@ -11,6 +11,7 @@ mod input;
 mod jobs;
 mod ndjson;
 mod place;
+mod probes;
 mod queues;
 mod roles;
 mod running;
