@@ -13,6 +13,7 @@ mod error;
 mod instant;
 mod lifecycle;
 mod output;
+mod rate;
 mod reference;
 mod relaying;
 mod rooms;

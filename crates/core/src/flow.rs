@@ -116,7 +116,8 @@ impl Rate {
         }
     }
 
-    fn validate(&self, field: &str) -> Result<(), Invalid> {
+    /// Checks that it can be kept; `field` is what the error names.
+    pub fn validate(&self, field: &str) -> Result<(), Invalid> {
         let within = |field: String, value: u64, most: u64| {
             let help = format!("use 1 to {most}");
             if (1..=most).contains(&value) { Ok(()) } else { Err(Invalid::new(field, format!("is {value}"), help)) }

@@ -257,11 +257,11 @@ fn kept(lovage: &Lovage, shape: &Shape, samples: &mut Samples) -> Result<()> {
     Ok(())
 }
 
-/// What ADR 006 lets stay: what a queue is, bounded by its jobs or by a cap, and three names for lists.
+/// What ADR 006 lets stay: what a queue is, bounded by its jobs or by a cap, and four names beside the queues.
 fn is_allowed(key: &str) -> bool {
     const PARTS: [&str; 4] = ["meta", "events", "wake", "completed"];
     let queue = key.strip_prefix("lovage:{bench0}:").is_some_and(|part| PARTS.contains(&part));
-    queue || ["lovage:{.queues}", "lovage:{.workers}:said", "lovage:{.workers}:seen"].contains(&key)
+    queue || ["lovage:{.format}", "lovage:{.queues}", "lovage:{.workers}:said", "lovage:{.workers}:seen"].contains(&key)
 }
 
 /// A small backlog is drained in an instant, so ten of them are, one after the other; the middle one counts.

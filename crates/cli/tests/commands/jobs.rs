@@ -173,3 +173,26 @@ fn many_jobs_are_steered_at_once() {
     assert!(ran.err.contains("more than these 3"), "{}", ran.err);
     assert_eq!(place.json(&["job", "list", "--all"]).as_array().expect("an array").len(), 5);
 }
+
+#[test]
+fn jobs_run_again_no_faster_than_asked() {
+    let place = Place::new();
+    let ids: Vec<String> = (0..5).map(|_| place.enqueue(&["debug.noop"])).collect();
+    for id in &ids {
+        place.json(&["job", "discard", id]);
+    }
+    let discarded = ["--yes", "job", "retry", "--queue", "default", "--all", "--state", "discarded"];
+    let at = |rate| discarded.iter().copied().chain(["--rate", rate]).collect::<Vec<_>>();
+    for (bad, part) in [("5", "has no time"), ("0/s", "use 1 to"), ("-1/s", "\"-1\""), ("1/y", "not a time")] {
+        let ran = place.run(&at(bad)).failed(2, &["rate", part]);
+        assert!(!ran.err.contains("none"), "there is no limit to take away: {}", ran.err);
+    }
+    let alone = place.run(&["job", "retry", &ids[0], "--rate", "1/s"]).failed(2, &["--all"]);
+    assert_eq!(alone.out, "");
+    let begun = tokio::time::Instant::now();
+    assert_eq!(place.json(&at("2/300ms"))["changed"], json!(5));
+    assert!(begun.elapsed().as_millis() >= 600, "two at a time in 300 ms, so the fifth comes after 600");
+    for id in &ids {
+        assert_eq!(place.state(id), "available");
+    }
+}

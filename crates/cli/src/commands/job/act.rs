@@ -2,10 +2,10 @@
 
 use clap::Args;
 use lovage_broker::{Broker, BulkAction, Cancelled, Edit};
-use lovage_core::{JobId, JobView, QueueName, State};
+use lovage_core::{JobId, JobView, QueueName, Rate, State};
 use serde_json::json;
 
-use super::new_job;
+use super::{new_job, redrive};
 use crate::commands::Context;
 use crate::commands::queue::{JobState, bulk};
 use crate::error::{Failure, Outcome};
@@ -84,10 +84,11 @@ impl Verb {
 }
 
 /// Runs a verb on the jobs that `args` names.
-pub async fn run(context: &Context, args: &ActArgs, verb: Verb) -> Outcome {
+/// With a `rate` retries of all jobs of a queue are no faster than it.
+pub async fn run(context: &Context, args: &ActArgs, verb: Verb, rate: Option<Rate>) -> Outcome {
     let broker = context.broker().await?;
     match (&args.queue, args.state) {
-        (Some(queue), Some(state)) if args.all => all(context, &*broker, args, verb, queue, state.into()).await,
+        (Some(queue), Some(state)) if args.all => all(context, &*broker, args, (verb, rate), queue, state.into()).await,
         _ => each(context, &*broker, args, verb).await,
     }
 }
@@ -96,7 +97,7 @@ async fn all(
     context: &Context,
     broker: &dyn Broker,
     args: &ActArgs,
-    verb: Verb,
+    (verb, rate): (Verb, Option<Rate>),
     queue: &QueueName,
     state: State,
 ) -> Outcome {
@@ -112,7 +113,10 @@ async fn all(
     if found > 0 {
         context.confirm(&format!("{} {found} {state} jobs of queue {queue}?", output::capital(word)))?;
     }
-    let done = bulk(broker, queue, state, verb.bulk()).await?;
+    let done = match rate {
+        Some(rate) => redrive::paced(broker, queue, state, rate).await?,
+        None => bulk(broker, queue, state, verb.bulk()).await?,
+    };
     let answer = json!({ "queue": queue, "state": state, "verb": word, "changed": done });
     context.output.one(&answer, || format!("{done} jobs of queue {queue}: {word} done."))
 }

@@ -6,6 +6,7 @@ mod logs;
 mod look;
 mod ndjson;
 mod new_job;
+mod redrive;
 mod run;
 mod watch;
 
@@ -34,7 +35,7 @@ pub enum JobCommand {
     /// Cancel jobs: waiting ones at once, running ones as soon as their handler notices
     Cancel(act::ActArgs),
     /// Run jobs again that have ended, or now those that are due later
-    Retry(act::ActArgs),
+    Retry(redrive::RetryArgs),
     /// Discard waiting jobs: they are kept and can be retried
     Discard(act::ActArgs),
     /// Delete jobs with all that belongs to them; running ones stay
@@ -54,10 +55,10 @@ pub async fn run(context: &Context, command: JobCommand) -> Outcome {
         JobCommand::Run(args) => run::run(context, *args).await,
         JobCommand::Get(args) => look::get(context, &args).await,
         JobCommand::List(args) => look::list(context, &args).await,
-        JobCommand::Cancel(args) => act::run(context, &args, act::Verb::Cancel).await,
-        JobCommand::Retry(args) => act::run(context, &args, act::Verb::Retry).await,
-        JobCommand::Discard(args) => act::run(context, &args, act::Verb::Discard).await,
-        JobCommand::Delete(args) => act::run(context, &args, act::Verb::Delete).await,
+        JobCommand::Cancel(args) => act::run(context, &args, act::Verb::Cancel, None).await,
+        JobCommand::Retry(args) => redrive::run(context, &args).await,
+        JobCommand::Discard(args) => act::run(context, &args, act::Verb::Discard, None).await,
+        JobCommand::Delete(args) => act::run(context, &args, act::Verb::Delete, None).await,
         JobCommand::Edit(args) => act::edit(context, args).await,
         JobCommand::Wait(args) => watch::run(context, args).await,
         JobCommand::Logs(args) => logs::run(context, &args).await,

@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::subject::{self, SubjectArgs};
 use crate::commands::Context;
-use crate::duration;
 use crate::error::{Failure, Outcome};
 use crate::output::{self, FlowLine};
+use crate::{duration, rate};
 
 /// What takes a limit away.
 const NONE: &str = "none";
@@ -183,19 +183,7 @@ fn number<T: FromStr>(option: &str, text: &str) -> Outcome<T> {
 }
 
 fn rate(option: &str, text: &str) -> Outcome<Rate> {
-    let help = "use a count and a time: 100/s, 5/m, 1000/h or 10/250ms, or none to take the limit away";
-    let Some((count, per)) = text.split_once('/') else {
-        return Err(bad(option, &format!("{text:?} has no time; {help}")));
-    };
-    let Ok(count) = count.parse() else {
-        return Err(bad(option, &format!("{count:?} is not a number that can be used; {help}")));
-    };
-    // `5/m` is `5/1m`.
-    let whole = if per.starts_with(|c: char| c.is_ascii_alphabetic()) { format!("1{per}") } else { per.to_owned() };
-    match duration::parse(&whole) {
-        Ok(per) => Ok(Rate { count, per_ms: per.as_millis() as u64, burst: None }),
-        Err(_) => Err(bad(option, &format!("{per:?} is not a time; {help}"))),
-    }
+    rate::parse(text).map_err(|problem| bad(option, &format!("{problem}, or none to take the limit away")))
 }
 
 #[cfg(test)]
