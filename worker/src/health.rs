@@ -16,6 +16,8 @@ const STUCK_AFTER: Duration = Duration::from_mins(1);
 const KEEPER_LATE_AFTER: Duration = Duration::from_secs(5);
 /// Three heartbeats: a call that hangs is no answer either.
 const SILENT_AFTER: Duration = Duration::from_secs(30);
+/// How long a renewal may take beside half of the time between two.
+const RENEWAL_TAKES: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(1);
 
 /// How a worker stands. Clones are about the same worker.
@@ -33,11 +35,15 @@ struct Noted {
     broker_away: AtomicBool,
     broker_heard: AtomicU64,
     broker_doubted: Notify,
+    renewals_fail: AtomicBool,
+    /// When all leases were renewed; there may have been none.
+    renewed: AtomicU64,
+    renew_every: Duration,
     stops: OnceLock<[CancellationToken; 2]>,
 }
 
 impl WorkerHealth {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(renew_every: Duration) -> Self {
         Self(Arc::new(Noted {
             origin: Instant::now(),
             started: AtomicBool::new(false),
@@ -47,6 +53,9 @@ impl WorkerHealth {
             broker_away: AtomicBool::new(false),
             broker_heard: AtomicU64::new(0),
             broker_doubted: Notify::new(),
+            renewals_fail: AtomicBool::new(false),
+            renewed: AtomicU64::new(0),
+            renew_every,
             stops: OnceLock::new(),
         }))
     }
@@ -60,6 +69,7 @@ impl WorkerHealth {
     pub(crate) fn set_started(&self) {
         self.keeper_moves();
         self.trust_broker();
+        self.0.renewed.store(self.now(), Ordering::Release);
         self.0.worker_moved.store(self.now(), Ordering::Release);
         self.0.started.store(true, Ordering::Release);
     }
@@ -80,7 +90,19 @@ impl WorkerHealth {
         self.0.keeper_ended.store(true, Ordering::Release);
     }
 
-    /// A call of the keeper's failed.
+    /// All leases are renewed.
+    pub(crate) fn renewed(&self) {
+        self.0.renewed.store(self.now(), Ordering::Release);
+        self.0.renewals_fail.store(false, Ordering::Release);
+    }
+
+    /// A renewal failed. Only one that succeeds takes that back: a heartbeat may be answered by another node.
+    pub(crate) fn renewal_fails(&self) {
+        self.0.renewals_fail.store(true, Ordering::Release);
+        self.0.broker_doubted.notify_one();
+    }
+
+    /// Another call of the keeper's failed.
     pub(crate) fn doubt_broker(&self) {
         self.0.broker_away.store(true, Ordering::Release);
         self.0.broker_doubted.notify_one();
@@ -93,7 +115,7 @@ impl WorkerHealth {
     }
 
     pub(crate) fn is_broker_away(&self) -> bool {
-        self.0.broker_away.load(Ordering::Acquire)
+        self.0.broker_away.load(Ordering::Acquire) || self.0.renewals_fail.load(Ordering::Acquire)
     }
 
     pub(crate) async fn broker_doubted(&self) {
@@ -117,6 +139,12 @@ impl WorkerHealth {
         self.0.stops.get().is_some_and(|stops| !stops.iter().any(CancellationToken::is_cancelled))
     }
 
+    /// Half of the lease and a second by default: long enough for a slow renewal, over before the lease is.
+    fn renewed_within(&self) -> Duration {
+        let every = self.0.renew_every;
+        every.saturating_add(every / 2).saturating_add(RENEWAL_TAKES)
+    }
+
     fn start(&self) -> Check {
         Check::of("start", self.is_started(), "registered with the broker", "not registered with the broker yet")
     }
@@ -132,7 +160,8 @@ impl WorkerHealth {
 
     fn ready_at(&self, now: u64) -> Vec<Check> {
         let keeper = !self.0.keeper_ended.load(Ordering::Acquire)
-            && self.moved_within(&self.0.keeper_moved, KEEPER_LATE_AFTER, now);
+            && self.moved_within(&self.0.keeper_moved, KEEPER_LATE_AFTER, now)
+            && self.moved_within(&self.0.renewed, self.renewed_within(), now);
         let broker = !self.is_broker_away() && self.moved_within(&self.0.broker_heard, SILENT_AFTER, now);
         vec![
             self.start(),
@@ -169,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_worker_is_alive_and_not_ready_while_it_starts() {
-        let health = WorkerHealth::new();
+        let health = WorkerHealth::new(Duration::from_secs(10));
         assert_eq!(failing(health.live_at(HOUR)), [""; 0], "a start may take its time");
         assert_eq!(failing(health.ready_at(HOUR)), ["start", "claiming"]);
         assert_eq!(failing(health.started()), ["start"]);
@@ -177,26 +206,28 @@ mod tests {
 
     #[test]
     fn a_late_keeper_is_not_ready_and_what_stands_still_for_a_minute_is_dead() {
-        let health = WorkerHealth::new();
+        let health = WorkerHealth::new(Duration::from_secs(10));
         health.watch([CancellationToken::new(), CancellationToken::new()]);
         health.set_started();
         let moved = |what: &AtomicU64, seconds: u64| what.store(HOUR - seconds * 1_000, Ordering::Release);
         let noted = &health.0;
-        for (keeper, worker, broker, not_ready, dead) in [
-            (0, 0, 0, vec![], vec![]),
-            (4, 59, 29, vec![], vec![]),
-            (6, 0, 0, vec!["lease_keeper"], vec![]),
-            (61, 0, 0, vec!["lease_keeper"], vec!["lease_keeper_loop"]),
-            (0, 61, 0, vec![], vec!["worker_loop"]),
-            (0, 0, 31, vec!["broker"], vec![]),
+        for (keeper, worker, broker, renewed, not_ready, dead) in [
+            (0, 0, 0, 0, vec![], vec![]),
+            (4, 59, 29, 15, vec![], vec![]),
+            (6, 0, 0, 0, vec!["lease_keeper"], vec![]),
+            (61, 0, 0, 0, vec!["lease_keeper"], vec!["lease_keeper_loop"]),
+            (0, 61, 0, 0, vec![], vec!["worker_loop"]),
+            (0, 0, 31, 0, vec!["broker"], vec![]),
+            (0, 0, 0, 17, vec!["lease_keeper"], vec![]),
         ] {
+            moved(&noted.renewed, renewed);
             moved(&noted.keeper_moved, keeper);
             moved(&noted.worker_moved, worker);
             moved(&noted.broker_heard, broker);
             assert_eq!(failing(health.ready_at(HOUR)), not_ready);
             assert_eq!(failing(health.live_at(HOUR)), dead);
         }
-        noted.broker_heard.store(HOUR, Ordering::Release);
+        moved(&noted.renewed, 0);
         health.keeper_ends();
         assert_eq!(failing(health.ready_at(HOUR)), ["lease_keeper"]);
     }

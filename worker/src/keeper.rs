@@ -124,11 +124,12 @@ async fn renew(engine: &Arc<Engine>, broker: &Arc<dyn Broker>) {
     loop {
         let pause = match renew_all(engine, broker).await {
             Ok(()) => {
+                engine.health.renewed();
                 outage.answered();
                 engine.config.renew_every
             }
             Err(error) => {
-                engine.health.doubt_broker();
+                engine.health.renewal_fails();
                 outage.failed(&error, &*engine.entropy).min(engine.config.renew_every)
             }
         };

@@ -48,7 +48,8 @@ impl Worker {
         entropy: Arc<dyn Entropy>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { config, connect, registry, entropy, clock, health: WorkerHealth::new() }
+        let health = WorkerHealth::new(config.renew_every);
+        Self { config, connect, registry, entropy, clock, health }
     }
 
     /// How it stands, for probes; good to ask before, while and after it runs.

@@ -1,7 +1,7 @@
 //! What a worker says of itself while it works, drains, and while its broker is away.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lovage_broker::{Broker, Connect};
 use lovage_core::{Check, Probed as _};
@@ -64,10 +64,49 @@ pub async fn a_worker_is_ready_again_when_its_broker_is(bench: Bench) {
     let health = run.health();
     assert_eq!(failing(health.ready()), [""; 0]);
     away.store(true, Ordering::Release);
-    eventually("its broker is missed", LONG, async || (failing(health.ready()) == ["broker"]).then_some(())).await;
+    eventually("its broker is missed", LONG, async || failing(health.ready()).contains(&"broker").then_some(())).await;
     assert_eq!(failing(health.live()), [""; 0], "a restart would not bring it back");
     away.store(false, Ordering::Release);
     eventually("its broker is back", LONG, async || failing(health.ready()).is_empty().then_some(())).await;
+    gate.0.notify_one();
+    run.drain().await;
+}
+
+/// As when one node of a cluster is away, and the one with the list of workers is not.
+pub async fn a_worker_whose_renewals_fail_is_not_ready_whatever_its_heartbeats_say(bench: Bench) {
+    let (down, beats) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (inner, failing_now, beaten) = (Arc::clone(&bench.connect), Arc::clone(&down), Arc::clone(&beats));
+    let connect: Connect = Arc::new(move || {
+        let (inner, down, beats) = (Arc::clone(&inner), Arc::clone(&failing_now), Arc::clone(&beaten));
+        Box::pin(async move {
+            let plan = Arc::new(move |point| {
+                if point == Point::BeforeHeartbeat {
+                    beats.fetch_add(1, Ordering::AcqRel);
+                }
+                let strikes = point == Point::BeforeRenew && down.load(Ordering::Acquire);
+                if strikes { Fault::Unavailable } else { Fault::None }
+            });
+            Ok(Arc::new(FaultyBroker::new(inner().await?, plan)) as Arc<dyn Broker>)
+        })
+    });
+    let mut config = bench.config("w1");
+    config.renew_every = std::time::Duration::from_millis(50);
+    let gate = Gate::default();
+    let id = bench.add("gate", json!({})).await;
+    let mut run = start(config, connect, Registry::new().with(gate.clone()));
+    run.started(&id).await;
+    let health = run.health();
+    down.store(true, Ordering::Release);
+    let both = async || (failing(health.ready()) == ["broker", "lease_keeper"]).then_some(());
+    eventually("the renewals are missed", LONG, both).await;
+    // The second one begins when the first is answered.
+    let before = beats.load(Ordering::Acquire);
+    let more = async || (beats.load(Ordering::Acquire) >= before + 2).then_some(());
+    eventually("heartbeats go on", LONG, more).await;
+    assert_eq!(failing(health.ready()), ["broker", "lease_keeper"], "an answered heartbeat renews nothing");
+    assert_eq!(failing(health.live()), [""; 0], "a restart would not bring the node back");
+    down.store(false, Ordering::Release);
+    eventually("leases are renewed", LONG, async || failing(health.ready()).is_empty().then_some(())).await;
     gate.0.notify_one();
     run.drain().await;
 }

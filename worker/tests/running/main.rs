@@ -106,6 +106,7 @@ suite! {
         a_draining_worker_is_alive_and_not_ready,
         a_worker_is_ready_again_when_its_broker_is,
         a_quiet_worker_is_not_ready,
+        a_worker_whose_renewals_fail_is_not_ready_whatever_its_heartbeats_say,
     }
     reporting {
         progress_is_throttled_and_the_last_value_is_written,
