@@ -64,6 +64,8 @@ impl Running {
                     let enough = enough.map_err(|error| broken("fetcher", &error))?;
                     engine.tell(|| WorkerEvent::Draining);
                     tracing::info!(?enough, busy = engine.busy(), "claiming has ended");
+                    // As if it had been asked to be quiet: its slots are for nobody any more, and its view says so.
+                    engine.quiet.cancel();
                     claiming = false;
                 }
                 // The time limit only holds when somebody waits for the worker to end.

@@ -82,6 +82,7 @@ suite! {
         a_timeout_stays_one_when_the_worker_ends,
         a_stop_at_once_does_not_wait,
         max_jobs_is_a_limit_in_all,
+        a_worker_that_has_its_max_jobs_is_shown_as_quiet,
         exit_when_empty_leaves_nothing_behind,
         exit_when_empty_does_not_wait_for_what_is_due_later,
         a_message_makes_it_quiet_and_another_stops_it,

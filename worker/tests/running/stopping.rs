@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lovage_broker::Control;
-use lovage_core::{Change, ErrorClass, State, WorkerState};
+use lovage_core::{Change, ErrorClass, Probed as _, State, WorkerState};
 use lovage_testkit::eventually;
 use lovage_worker::{Cause, Registry, WorkerConfig, WorkerError, WorkerEvent};
 use serde_json::json;
@@ -98,6 +98,25 @@ pub async fn max_jobs_is_a_limit_in_all(bench: Bench) {
     let summary = bench.start_with(config, Registry::new().with(Echo)).end().await.unwrap();
     assert_eq!((summary.claimed, summary.completed), (5, 5));
     assert_eq!(bench.broker.queue(&bench.queue).await.unwrap().counts.available, 2);
+}
+
+pub async fn a_worker_that_has_its_max_jobs_is_shown_as_quiet(bench: Bench) {
+    let gate = Gate::default();
+    let id = bench.add("gate", json!({})).await;
+    let config = WorkerConfig { max_jobs: Some(1), ..bench.config("w1") };
+    let mut run = bench.start_with(config, Registry::new().with(gate.clone()));
+    run.started(&id).await;
+    // Within the test's patience only because a change is shown at once.
+    eventually("its free slots are not offered", LONG / 4, async || {
+        let listed = bench.broker.workers().await.unwrap();
+        listed.iter().any(|view| view.state == WorkerState::Quiet).then_some(())
+    })
+    .await;
+    let ready = run.health().ready();
+    let failing: Vec<&str> = ready.iter().filter(|check| !check.ok).map(|check| check.name).collect();
+    assert_eq!(failing, ["claiming"]);
+    gate.0.notify_one();
+    assert_eq!(run.end().await.unwrap().completed, 1);
 }
 
 pub async fn exit_when_empty_leaves_nothing_behind(bench: Bench) {
