@@ -5,6 +5,9 @@ WORKDIR /src
 # The image's own toolchain, not the one that rust-toolchain.toml would fetch.
 ENV RUSTUP_TOOLCHAIN=1.95.0
 COPY . .
+# For lovage_build_info: `docker build --build-arg LOVAGE_REVISION=$(git rev-parse HEAD) .`. Without it: unknown.
+ARG LOVAGE_REVISION=unknown
+ENV LOVAGE_REVISION=${LOVAGE_REVISION:-unknown}
 # The caches outlive a build; the binary must leave the cached folder in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
