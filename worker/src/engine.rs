@@ -95,9 +95,6 @@ impl Engine {
     /// Sends the end of an attempt to the broker, unless somebody else has decided it already.
     pub fn end(&self, attempt: &Arc<Attempt>, transition: Transition) {
         if attempt.settle() {
-            if attempt.terms().is_some() {
-                self.metrics.ran(attempt.kind(), attempt.ran());
-            }
             // The finisher outlives everybody who can call this; without it the lease runs out and the job is safe.
             let _ = self.endings.send(Ending { attempt: Arc::clone(attempt), transition });
         }

@@ -57,11 +57,24 @@ pub(crate) async fn run(engine: &Engine, work: Work) -> End {
     engine.metrics.begins(attempt.line, registered.index);
     let Some(_slots) = registered.slots.take(engine, &attempt, slot).await else { return not_begun(engine, &attempt) };
     let limits = begin(&attempt, &spec, &registered.options);
+    let _timed = Timed { engine, attempt: &attempt };
     let facts = Facts { kind: spec.kind, tenant: spec.tenant, tags: spec.tags, metadata: spec.metadata };
     let context = JobContext::new(Arc::clone(&attempt), facts, Arc::new(engine.reporter.clone()));
     engine.turned_away[attempt.line].store(0, Ordering::Relaxed);
     announce(engine, &attempt).await;
     supervise(engine, &attempt, &limits, registered.handler.run(&spec.args, context)).await
+}
+
+/// Notes how long the handler ran when it ends, panics or is dropped; whoever settles the attempt may have come before.
+struct Timed<'a> {
+    engine: &'a Engine,
+    attempt: &'a Attempt,
+}
+
+impl Drop for Timed<'_> {
+    fn drop(&mut self) {
+        self.engine.metrics.ran(self.attempt.kind(), self.attempt.ran());
+    }
 }
 
 /// Without a slot of its kind: at a stop back to its old place, otherwise back for a while.

@@ -100,6 +100,7 @@ suite! {
     metrics {
         the_counts_are_what_happened,
         a_lost_attempt_is_counted_with_its_reason,
+        an_attempt_that_lost_its_lease_while_running_has_a_duration,
         kinds_that_nobody_registered_share_one_label,
         a_registry_takes_one_worker,
     }

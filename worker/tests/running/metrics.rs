@@ -1,6 +1,7 @@
 //! What a worker counts, read as a scraper reads it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lovage_core::{Change, JobId};
@@ -141,4 +142,25 @@ pub async fn a_registry_takes_one_worker(bench: Bench) {
     assert!(matches!(&error, WorkerError::Invalid(invalid) if invalid.field == "metrics"), "{error}");
     assert!(error.to_string().contains("give each worker a registry of its own"), "{error}");
     run.drain().await;
+}
+
+pub async fn an_attempt_that_lost_its_lease_while_running_has_a_duration(bench: Bench) {
+    let gate = Gate::default();
+    let id = bench.add("gate", json!({})).await;
+    let metrics = Metrics::new();
+    let config = WorkerConfig { metrics: Some(metrics.clone()), ..short(&bench, "w1") };
+    let down = Arc::new(AtomicBool::new(true));
+    let mut old = start(config, renewals_fail(&bench, &down), Registry::new().with(gate.clone()));
+    old.started(&id).await;
+    let mut new = bench.start_with(short(&bench, "w2"), Registry::new().with(gate.clone()));
+    assert_eq!(new.started(&id).await, 2);
+    // The next renewal is refused, and the keeper settles what still runs.
+    down.store(false, Ordering::Release);
+    old.until(WorkerEvent::Lost { id: id.clone() }).await;
+    gate.0.notify_waiters();
+    old.drain().await;
+    assert_eq!(value(&metrics, r#"lovage_leases_lost_total{queue="work",reason="gone"}"#), Some(1.0));
+    assert_eq!(value(&metrics, r#"lovage_job_duration_seconds_count{kind="gate"}"#), Some(1.0));
+    new.finished(&id).await;
+    new.drain().await;
 }
