@@ -1,7 +1,8 @@
-//! Serves routes on a thread and a runtime of its own, with a bound for everything that a stranger can do: connections,
-//! time for a header, its size. Bodies are never read.
+//! Serves routes on a thread and a runtime of its own, with a bound for everything that a stranger can do: connections
+//! in all and of one address, their life, time for a header, its size. Bodies are never read.
 
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,12 @@ const MOST_CONNECTIONS: usize = 256;
 const HEADER_WITHIN: Duration = Duration::from_secs(15);
 /// Bytes of a request's header.
 const MAX_HEADER: usize = 16 * 1024;
-/// Life of a connection; scrapers and proxies open another.
-const CONNECTION_FOR: Duration = Duration::from_mins(10);
+/// The same from one address: a stranger who holds all that he gets leaves places for the probes.
+const MOST_OF_A_PEER: usize = 16;
+/// How long a connection takes requests; scrapers and proxies open another.
+const OPEN_FOR: Duration = Duration::from_secs(20);
+/// Time after that for the last answer to be made and to be read.
+const LAST_ANSWER: Duration = Duration::from_secs(12);
 /// After a failed accept, as when the process is out of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -75,15 +80,23 @@ impl Server {
 
 async fn accept(listener: TcpListener, routes: Router) {
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut peers: HashMap<IpAddr, Arc<Semaphore>> = HashMap::new();
     loop {
         // Nobody closes the semaphore.
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((connection, _)) => {
+            Ok((connection, peer)) => {
+                // Who has no connection any more is forgotten: there are never more than have a place.
+                peers.retain(|_, places| places.available_permits() < MOST_OF_A_PEER);
+                let places = peers.entry(peer.ip()).or_insert_with(|| Arc::new(Semaphore::new(MOST_OF_A_PEER)));
+                let Ok(place_of_peer) = Arc::clone(places).try_acquire_owned() else {
+                    tracing::debug!(%peer, "too many connections from one address: this one is closed");
+                    continue;
+                };
                 let routes = routes.clone();
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(CONNECTION_FOR, serve(connection, routes)).await;
-                    drop(place);
+                    serve(connection, routes).await;
+                    drop((place, place_of_peer));
                 });
             }
             Err(error) => {
@@ -95,13 +108,21 @@ async fn accept(listener: TcpListener, routes: Router) {
 }
 
 async fn serve(connection: TcpStream, routes: Router) {
-    let served = hyper::server::conn::http1::Builder::new()
+    let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_WITHIN)
         .max_buf_size(MAX_HEADER)
-        .serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes))
-        .await;
-    if let Err(error) = served {
+        .serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes));
+    tokio::pin!(serving);
+    let served = match tokio::time::timeout(OPEN_FOR, &mut serving).await {
+        Ok(served) => Ok(served),
+        Err(_) => {
+            serving.as_mut().graceful_shutdown();
+            // Also the bound for a peer that does not read what it asked for.
+            tokio::time::timeout(LAST_ANSWER, serving).await
+        }
+    };
+    if let Ok(Err(error)) = served {
         // Whoever is at the other end did not speak HTTP, was too slow or went away: nothing that we could mend.
         tracing::debug!(error.message = %error, "an HTTP connection ended");
     }

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use lovage_core::{Check, Probed};
 use lovage_probes::{Door, Exposition, Server, Token};
@@ -148,11 +149,41 @@ fn garbage_is_refused_and_hurts_nobody() {
         let answer = raw(&server, request);
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
-    let query = get(&server, "/readyz?verbose=%ff%00&&=&verbose").0;
-    assert!([200, 400, 503].contains(&query), "{query}");
+    let (status, answer) = get(&server, "/readyz?verbose=%ff%00&&=&verbose");
+    assert_eq!(
+        (status, &answer["checks"][0]["name"]),
+        (503, &json!("claiming")),
+        "what is no parameter is passed over"
+    );
     let body = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1000000000\r\n\r\nxxxx";
     assert!(raw(&server, body).starts_with("HTTP/1.1 200"), "a body is not read");
     assert_eq!(get(&server, "/livez").0, 200);
+}
+
+/// Asks from another address of this machine than the other tests.
+fn get_from_elsewhere(server: &Server, path: &str) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connecting = async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+        socket.connect(server.address()).await.unwrap().into_std().unwrap()
+    };
+    let mut connection = runtime.block_on(connecting);
+    connection.set_nonblocking(false).unwrap();
+    connection.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    write!(connection, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    let _ = connection.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn one_stranger_does_not_take_the_places_of_all() {
+    let server = start(&Arc::default(), None);
+    let silent: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(server.address()).unwrap()).collect();
+    let answer = get_from_elsewhere(&server, "/livez");
+    assert!(answer.starts_with("HTTP/1.1 200"), "the probe is not answered: {answer:?}");
+    drop(silent);
 }
 
 #[test]
