@@ -823,3 +823,25 @@ async fn row_16_events_of_another_past_are_a_gap() {
         assert!(error.to_string().contains("is no cursor of events"), "{error}");
     }
 }
+
+/// Row 26: what happened to a job is of a sort that only a newer release knows. It is passed over, and reading goes on.
+#[tokio::test]
+async fn row_26_events_of_a_newer_release_are_passed_over() {
+    let server = RedisServer::start();
+    let (broker, _clock) = with_clock(&server).await;
+    let mut plain = plain(&server).await;
+    let ids = add(&broker, [job(1)]).await;
+    tell(&mut plain, "HSET lovage:{exports}:meta seq 2").await;
+    let fields = ["n", "1", "t", "1", "w", "", "e", "?a0 some-job"];
+    let xadd = redis::cmd("XADD").arg("lovage:{exports}:events").arg("2-0").arg(&fields).to_owned();
+    let () = xadd.exec_async(&mut plain).await.unwrap();
+    let newest = add(&broker, [job(2)]).await;
+    let (mut seen, mut cursor) = (Vec::new(), None);
+    for _ in 0..3 {
+        let page = broker.events(&queue(), cursor.as_deref(), 1).await.unwrap();
+        assert!(!page.gap, "nothing is missing");
+        seen.extend(page.events.into_iter().map(|event| event.id));
+        cursor = page.next;
+    }
+    assert_eq!(seen, [ids[0].clone(), newest[0].clone()]);
+}

@@ -104,10 +104,10 @@ impl Unique {
     }
 
     fn validate_debounce(&self, Debounce { max_wait_ms }: Debounce, delay_ms: Option<u64>) -> Result<(), Invalid> {
-        let Some(delay) = delay_ms else {
+        let Some(delay) = delay_ms.filter(|&delay| delay > 0) else {
             return Err(Invalid::new(
                 "unique.debounce",
-                "is given without delay_ms",
+                "is given without a delay_ms",
                 "say how long to wait for others",
             ));
         };

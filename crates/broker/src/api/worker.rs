@@ -22,8 +22,8 @@ pub trait WorkerSide: Send + Sync {
     /// *Ageing.* Each [`lovage_core::limits::AGEING`]th (16th) job that a tenant, or the jobs without one, has given out is
     /// its oldest by place, whatever its priority; if a limit holds that one back, it is put aside instead. So a job that
     /// may start, with `n` older ones waiting before it in its tenant, is at the latest the 16 (n + 1)th that its tenant is
-    /// given from now on. Jobs that a kind or a key held back come back by priority, then
-    /// age, and age with the others from then on. With one priority nothing changes.
+    /// given from now on. Jobs that a kind or a key held back come back by priority, then age; whether they age with the
+    /// others from then on is the broker's. With one priority nothing changes.
     ///
     /// *Limits.* No more than [`lovage_core::Limits`] allow for the queue, the tenant, the kind and the key of each
     /// job; a job that is held back keeps its place, hinders no other, and spends no attempt. Slots are leases: a job

@@ -114,6 +114,7 @@ pub(super) fn page(
     let mut last = after.filter(|_| !anew);
     let mut gap = anew;
     let mut events = Vec::new();
+    let nothing_there = items.is_empty();
     while events.len() < limit && !items.is_empty() {
         let last_number = count(&items.take()?)?;
         let first = last_number + 1 - count(&items.take()?)?;
@@ -134,7 +135,7 @@ pub(super) fn page(
             last = Some(Position { number, at });
         }
     }
-    if events.is_empty()
+    if nothing_there
         && let Some(known) = &mut last
         && known.number < latest
     {
