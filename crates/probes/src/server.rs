@@ -114,14 +114,12 @@ async fn serve(connection: TcpStream, routes: Router) {
         .max_buf_size(MAX_HEADER)
         .serve_connection(TokioIo::new(connection), TowerToHyperService::new(routes));
     tokio::pin!(serving);
-    let served = match tokio::time::timeout(OPEN_FOR, &mut serving).await {
-        Ok(served) => Ok(served),
-        Err(_) => {
-            serving.as_mut().graceful_shutdown();
-            // Also the bound for a peer that does not read what it asked for.
-            tokio::time::timeout(LAST_ANSWER, serving).await
-        }
-    };
+    let mut served = tokio::time::timeout(OPEN_FOR, &mut serving).await;
+    if served.is_err() {
+        serving.as_mut().graceful_shutdown();
+        // Also the bound for a peer that does not read what it asked for.
+        served = tokio::time::timeout(LAST_ANSWER, serving).await;
+    }
     if let Ok(Err(error)) = served {
         // Whoever is at the other end did not speak HTTP, was too slow or went away: nothing that we could mend.
         tracing::debug!(error.message = %error, "an HTTP connection ended");
