@@ -36,21 +36,26 @@ fn producer(config: &Config) -> Arc<LateProducer> {
 #[derive(Debug)]
 pub struct Relaying {
     stop: CancellationToken,
+    now: CancellationToken,
     tasks: JoinSet<()>,
 }
 
 impl Relaying {
-    /// Lets it end the batch that it is at.
-    pub async fn end(self) {
+    /// Lets it end the batch that it is at, unless the worker is to stop at once: what was not settled is taken again.
+    pub async fn end(mut self) {
         self.stop.cancel();
-        self.tasks.join_all().await;
+        tokio::select! {
+            () = self.now.cancelled() => self.tasks.abort_all(),
+            () = async { while self.tasks.join_next().await.is_some() {} } => {}
+        }
     }
 }
 
 /// Starts it; it stops when the worker is to drain. With `first` it comes back only when what lies there now has been
 /// moved: for a worker that ends when there is nothing to do.
 pub async fn start(config: &Config, shutdown: &Shutdown, first: bool) -> Outcome<Relaying> {
-    let mut relaying = Relaying { stop: shutdown.drain.child_token(), tasks: JoinSet::new() };
+    let (stop, now) = (shutdown.drain.child_token(), shutdown.now.clone());
+    let mut relaying = Relaying { stop, now, tasks: JoinSet::new() };
     if !config.outbox.relay {
         return Ok(relaying);
     }
@@ -62,7 +67,12 @@ pub async fn start(config: &Config, shutdown: &Shutdown, first: bool) -> Outcome
     info!(outbox = %address, "relaying an outbox");
     let mut relay = relay(config, address);
     if first {
-        relay.drain().await?;
+        tokio::select! {
+            () = relaying.stop.cancelled() => {}
+            drained = relay.drain() => {
+                drained?;
+            }
+        }
     }
     relaying.tasks.spawn(relay.run(relaying.stop.clone()));
     Ok(relaying)

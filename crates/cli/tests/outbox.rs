@@ -291,8 +291,6 @@ async fn row_16_a_confirmed_job_that_redis_lost_is_sent_again() {
     assert_eq!(stage.json(0, &relay)["resent"], 0, "the hour is not over");
     stage.sql("UPDATE lovage_outbox SET due_at = now()".into()).await;
     assert_eq!(stage.json(0, &relay)["resent"], 1);
-    stage.sql("UPDATE lovage_outbox SET due_at = now()".into()).await;
-    assert_eq!(stage.json(0, &relay)["confirmed"], 1);
-    assert_eq!(stage.json(0, &["outbox", "status"])["unconfirmed"], 0);
+    assert_eq!(stage.json(0, &["outbox", "status"])["unconfirmed"], 0, "it is not asked for a third time");
     assert_eq!(stage.enqueued("mail").await["a"], 1);
 }

@@ -39,7 +39,7 @@ pub(crate) enum Told {
 pub(crate) fn fate(row: &Row, outcome: &EnqueueOutcome, confirm: bool) -> Fate {
     let stays = |told| if confirm { Fate::Sent(told) } else { Fate::Gone(told) };
     match outcome {
-        EnqueueOutcome::Enqueued(_) if row.sent => stays(Told::Again),
+        EnqueueOutcome::Enqueued(_) if row.sent => Fate::Gone(Told::Again),
         EnqueueOutcome::Enqueued(_) => stays(Told::New),
         // Only a job of its own can be asked for again: when the one that answered has ended, the same row would be a
         // new job.
@@ -100,7 +100,7 @@ mod tests {
         }
         assert_eq!(fate(&row(false), &EnqueueOutcome::Existing(id("a")), true), Fate::Sent(Told::Known));
         assert_eq!(fate(&row(true), &EnqueueOutcome::Existing(id("a")), true), Fate::Gone(Told::Known));
-        assert_eq!(fate(&row(true), &EnqueueOutcome::Enqueued(id("a")), true), Fate::Sent(Told::Again));
+        assert_eq!(fate(&row(true), &EnqueueOutcome::Enqueued(id("a")), true), Fate::Gone(Told::Again));
     }
 
     #[test]

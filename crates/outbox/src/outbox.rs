@@ -71,6 +71,19 @@ pub(crate) struct Ask<'a> {
     pub max_payload: usize,
 }
 
+impl Ask<'_> {
+    /// Rows that were set aside: at most half, so that neither sort starves the other.
+    pub fn most_due(&self) -> usize {
+        self.most.div_ceil(2)
+    }
+
+    /// Fresh rows of each queue. All rows of a queue go in one call, which must not be larger than a broker takes.
+    pub fn most_fresh(&self, due: usize, queues: usize) -> usize {
+        let left = self.most.saturating_sub(due);
+        if left == 0 { 0 } else { (left / queues.max(1)).max(1) }
+    }
+}
+
 /// What there is to take.
 #[derive(Debug, Default)]
 pub(crate) struct Heads {

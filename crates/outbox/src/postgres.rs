@@ -145,10 +145,9 @@ impl PostgresTable {
             sqlx::query(SILENCE).execute(&mut *tx).await?;
             let mut rows = Vec::new();
             let queues: Vec<String> = sqlx::query_scalar(LOCK).bind(ask.queues).fetch_all(&mut *tx).await?;
-            // What was set aside takes at most half, so that neither sort starves the other.
-            let half = ask.most.div_ceil(2);
-            for (sql, queues, most) in [(DUE, ask.held, half), (FRESH, &queues[..], ask.most / queues.len().max(1))] {
-                let query = sqlx::query(sql).bind(queues).bind(most.max(1) as i64).bind(ask.max_payload as i64);
+            for (sql, queues) in [(DUE, ask.held), (FRESH, &queues[..])] {
+                let most = if sql == DUE { ask.most_due() } else { ask.most_fresh(rows.len(), queues.len()) };
+                let query = sqlx::query(sql).bind(queues).bind(most as i64).bind(ask.max_payload as i64);
                 let found = query.bind(MAX_OPTIONS_BYTES as i64).fetch_all(&mut *tx).await?;
                 for row in &found {
                     rows.push(read(row)?);

@@ -1,4 +1,5 @@
--- Jobs that wait for the relay (`lovage outbox relay`). A service needs INSERT, the relay SELECT, UPDATE and DELETE.
+-- Jobs that wait for the relay (`lovage outbox relay`). A service needs INSERT, and SELECT on id for `RETURNING id`; the
+-- relay SELECT, UPDATE and DELETE.
 CREATE TABLE IF NOT EXISTS lovage_outbox (
     -- Only an order to read in; never a mark up to which everything was read, for transactions commit in any order.
     seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

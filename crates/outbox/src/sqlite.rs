@@ -135,19 +135,29 @@ impl SqliteTable {
         Ok(heads)
     }
 
+    async fn read(
+        &self,
+        sql: &'static str,
+        which: &str,
+        most: usize,
+        ask: &Ask<'_>,
+        rows: &mut Vec<Row>,
+    ) -> Result<(), sqlx::Error> {
+        let query = sqlx::query(sql).bind(which).bind(most as i64).bind(ask.max_payload as i64);
+        for row in &query.bind(MAX_OPTIONS_BYTES as i64).fetch_all(&self.pool).await? {
+            rows.push(read(row)?);
+        }
+        Ok(())
+    }
+
     pub async fn take(&self, ask: &Ask<'_>) -> Result<Vec<Row>, OutboxError> {
         let taking = async {
             let mut rows = Vec::new();
-            let each = (ask.most / ask.queues.len().max(1)).max(1);
             let held = json!(ask.held).to_string();
-            let fresh = ask.queues.iter().map(|queue| (FRESH, queue, each));
-            // What was set aside takes at most half, so that neither sort starves the other.
-            for (sql, which, most) in std::iter::once((DUE, &held, ask.most.div_ceil(2))).chain(fresh) {
-                let query = sqlx::query(sql).bind(which).bind(most as i64).bind(ask.max_payload as i64);
-                let found = query.bind(MAX_OPTIONS_BYTES as i64).fetch_all(&self.pool).await?;
-                for row in &found {
-                    rows.push(read(row)?);
-                }
+            self.read(DUE, &held, ask.most_due(), ask, &mut rows).await?;
+            let each = ask.most_fresh(rows.len(), ask.queues.len());
+            for queue in ask.queues {
+                self.read(FRESH, queue, each, ask, &mut rows).await?;
             }
             Ok(rows)
         };

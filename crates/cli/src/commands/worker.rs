@@ -78,11 +78,13 @@ pub async fn run(context: Context, args: WorkerArgs) -> Outcome {
         broker = rooms::broker_name(config), storage = config.storage(), "worker starts"
     );
     let shutdown = lifecycle::listen()?;
-    let adopting = adoption::start(config, &settings.id, &shutdown, settings.exit_when_empty).await?;
-    let relaying = relaying::start(config, &shutdown, settings.exit_when_empty).await?;
+    let (id, exits) = (settings.id.clone(), settings.exit_when_empty);
     let (worker, shown) = rooms::worker_shown(config, settings, handlers);
-    // Closed only when the worker has ended: while it drains, that is what the probes say.
+    // Open before anything takes long, and closed only when the worker has ended: while it drains, that is what the probes
+    // say.
     let _door = doors::worker(config, &shown)?;
+    let adopting = adoption::start(config, &id, &shutdown, exits).await?;
+    let relaying = relaying::start(config, &shutdown, exits).await?;
     let ended = worker.run(shutdown).await;
     adopting.end().await;
     relaying.end().await;

@@ -143,7 +143,7 @@ async fn another_isolation_by_default_changes_nothing() {
 #[tokio::test]
 async fn a_service_needs_no_more_than_insert() {
     let stage = Stage::postgres().await;
-    stage.sql("CREATE ROLE app LOGIN; GRANT INSERT ON lovage_outbox TO app").await;
+    stage.sql("CREATE ROLE app LOGIN; GRANT INSERT, SELECT (id) ON lovage_outbox TO app").await;
     stage.sql("CREATE ROLE relay LOGIN; GRANT SELECT, UPDATE, DELETE ON lovage_outbox TO relay").await;
     let as_user = |user: &str| stage.url.replace("postgres@", &format!("{user}@"));
     let app = Stage {
@@ -154,7 +154,7 @@ async fn a_service_needs_no_more_than_insert() {
     };
     let mut service = app.service().await;
     assert!(matches!(service, Service::Postgres(_)));
-    service.sql("INSERT INTO lovage_outbox (id, kind) VALUES ('a', 'k')").await;
+    service.sql("INSERT INTO lovage_outbox (id, kind) VALUES ('a', 'k') RETURNING id").await;
     let refused = app.relay().drain().await.unwrap_err();
     assert!(!refused.is_transient() && refused.to_string().contains("permission denied"), "{refused}");
     let url = app.url.replace("app@", "relay@");

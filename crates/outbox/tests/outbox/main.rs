@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod breaking;
+mod confirming;
 mod inserting;
 mod refusing;
 mod spooling;
