@@ -36,18 +36,17 @@ pub async fn run(context: &Context, args: &RetryArgs) -> Outcome {
     act::run(context, &args.which, Verb::Retry, Some(rate)).await
 }
 
-/// Runs the jobs of a queue that are in `state` again, one after the other, `rate.count` in any `rate.per_ms`. Answers how
-/// many. Those that come into the state meanwhile are left.
+/// Runs the jobs of a queue that are in `state` again, one after the other and evenly, at `rate`. What a slow broker has held
+/// up is not made up for. Answers how many. Those that come into the state meanwhile are left.
 pub async fn paced(broker: &dyn Broker, queue: &QueueName, state: State, rate: Rate) -> Outcome<u64> {
-    let begun = Instant::now();
-    let (mut done, mut cursor) = (0_u64, None);
+    let pause = Duration::from_millis(rate.per_ms) / rate.count.max(1);
+    let (mut next, mut done, mut cursor) = (Instant::now(), 0, None);
     loop {
         let page = broker.list(&ListQuery { queue: queue.clone(), state, limit: PAGE, cursor }).await?;
         for job in page.jobs {
-            let due = done.saturating_mul(rate.per_ms) / u64::from(rate.count.max(1));
-            sleep_until(begun + Duration::from_millis(due)).await;
+            sleep_until(next).await;
             match broker.retry(queue, &job.id).await {
-                Ok(()) => done += 1,
+                Ok(()) => (done, next) = (done + 1, next.max(Instant::now()) + pause),
                 // Somebody else did something with it since the page was read.
                 Err(BrokerError::NotFound { .. } | BrokerError::Illegal(_)) => {}
                 Err(error) => return Err(error.into()),
