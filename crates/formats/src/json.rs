@@ -42,13 +42,12 @@ impl Jsonl {
     fn push(&mut self, value: &Value<'_>) {
         let out = &mut self.buffer;
         match *value {
-            Value::Null => out.extend_from_slice(b"null"),
+            Value::Null | Value::Json("") => out.extend_from_slice(b"null"),
             Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
             Value::Int(number) => text::push_int(out, number),
             Value::Float32(number) if number.is_finite() => text::push(out, value, &self.zone),
             Value::Float64(number) if number.is_finite() => text::push(out, value, &self.zone),
             Value::Text(text) => push_string(out, text),
-            Value::Json("") => out.extend_from_slice(b"null"),
             // A line break cannot stand inside a string of valid JSON, so it is only white space.
             Value::Json(text) => {
                 out.extend(text.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
