@@ -54,6 +54,9 @@ pub struct ManifestFile {
     /// Where its content came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What was changed to fit the format, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A column of a file.
