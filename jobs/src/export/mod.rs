@@ -72,6 +72,9 @@ impl ExportQueryHandler {
             token: job.token(),
             producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
             created_at: self.services.clock.now(),
+            expires_at: None,
+            tenant: job.tenant().cloned(),
+            dataset: None,
             files: vec![piped.staged.into_file(Some(piped.rows), columns, Some(origin))],
         }
     }
