@@ -3,7 +3,7 @@
 use std::path::Path as FilePath;
 
 use futures::TryStreamExt as _;
-use lovage_core::Invalid;
+use lovage_core::{Invalid, JobId, QueueName};
 
 use crate::config::StoreConfig;
 use crate::digest::RunningDigest;
@@ -35,6 +35,13 @@ pub struct VerifiedFile {
 }
 
 impl ArtifactStore {
+    /// Checks all files of a job.
+    pub async fn verify_job(&self, queue: &QueueName, job: &JobId) -> Result<Verified, ArtifactError> {
+        let manifest = self.published(queue, job).await?;
+        let all = manifest.files.clone();
+        self.verify_files(manifest, &all).await
+    }
+
     /// Checks the file with this key, or all files of the manifest with this key.
     pub async fn verify(&self, key: &str) -> Result<Verified, ArtifactError> {
         let key = key.trim_start_matches('/');
