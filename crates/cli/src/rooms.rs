@@ -129,7 +129,8 @@ impl From<ArtifactError> for Failure {
     fn from(error: ArtifactError) -> Self {
         match error {
             ArtifactError::Invalid(invalid) => invalid.into(),
-            ArtifactError::NotFound(_) => Self::NotFound(error.to_string()),
+            ArtifactError::NotFound(_) | ArtifactError::Deleted(_) => Self::NotFound(error.to_string()),
+            ArtifactError::Held { .. } => Self::Conflict(error.to_string()),
             ArtifactError::Unavailable(_) => Self::Unavailable(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }

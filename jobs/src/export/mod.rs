@@ -79,6 +79,7 @@ impl ExportQueryHandler {
 
     fn manifest(&self, job: &JobContext, exported: Exported) -> Manifest {
         let Exported { piped, reading, plan } = exported;
+        let now = self.services.clock.now();
         let origin = Origin {
             source: plan.query.source,
             engine: reading.engine.to_owned(),
@@ -95,7 +96,10 @@ impl ExportQueryHandler {
             attempt: job.attempt(),
             token: job.token(),
             producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
-            created_at: self.services.clock.now(),
+            created_at: now,
+            expires_at: plan.keep.map(|keep| now.plus(keep)),
+            tenant: job.tenant().cloned(),
+            dataset: plan.dataset,
             files: vec![file],
         }
     }
