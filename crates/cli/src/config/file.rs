@@ -20,6 +20,16 @@ pub fn apply(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), ConfigE
     file.table(loaded, "", parsed.get_ref())
 }
 
+/// The datasets in a text of settings.
+pub fn read_datasets(text: &str) -> Result<BTreeMap<String, Dataset>, toml::de::Error> {
+    #[derive(serde::Deserialize)]
+    struct Datasets {
+        #[serde(default)]
+        datasets: BTreeMap<String, Dataset>,
+    }
+    toml::from_str(text).map(|Datasets { datasets }| datasets)
+}
+
 struct File<'a> {
     path: &'a Path,
     text: &'a str,
@@ -41,17 +51,13 @@ impl File<'_> {
 
     /// Datasets have tables and lists of their own; their form is declared where exports read it.
     fn datasets(&self, loaded: &mut Loaded) -> Result<(), ConfigError> {
-        #[derive(serde::Deserialize)]
-        struct Datasets {
-            datasets: BTreeMap<String, Dataset>,
-        }
-        let read: Datasets = toml::from_str(self.text).map_err(|error| ConfigError {
+        let read = read_datasets(self.text).map_err(|error| ConfigError {
             place: Origin::File(self.path.to_owned(), error.span().map_or(1, |span| line(self.text, span.start)))
                 .to_string(),
             key: Some("datasets".to_owned()),
             problem: format!("datasets: {}", error.message()),
         })?;
-        loaded.config.datasets = read.datasets;
+        loaded.config.datasets = read;
         Ok(())
     }
 

@@ -23,6 +23,7 @@ use lovage_core::limits::MAX_PAYLOAD_BYTES;
 use lovage_jobs::Dataset;
 
 pub use adoptions::Adoptions;
+pub use file::read_datasets;
 pub use machine::{host, no_color, user};
 pub use secret::Secret;
 pub use settings::SETTINGS;

@@ -1,88 +1,141 @@
-//! `lovage demo`: a real export of a sample database through queue, worker and storage, from nothing.
+//! `lovage demo`: real exports of a sample database, in every format, through queue, worker and storage, from nothing.
 
 mod sample;
 
 use std::time::Duration;
 
 use clap::Args;
-use lovage_core::{JobView, State};
-use lovage_payloads::{ExportQuery, ExportResult};
-use serde_json::json;
+use lovage_core::{JobId, JobView, State};
+use lovage_payloads::{ExportCompression, ExportFormat, ExportQuery, ExportResult};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::Context;
 use super::job::{PrivateQueue, Work, conclude};
 use crate::error::{Failure, Outcome};
+use crate::output::Table;
 use crate::rooms;
 
 /// The name under which the export finds the sample database.
 const SOURCE: &str = "demo";
+/// What is exported: how it would stand in `lovage.toml`.
+const DATASET: &str = include_str!("dataset.toml");
+/// The files that are made.
+const FILES: [(&str, ExportFormat, ExportCompression); 7] = [
+    ("csv", ExportFormat::Csv, ExportCompression::None),
+    ("csv, packed", ExportFormat::Csv, ExportCompression::Zstd),
+    ("csv for Excel", ExportFormat::ExcelCsv, ExportCompression::None),
+    ("jsonl", ExportFormat::Jsonl, ExportCompression::None),
+    ("xlsx", ExportFormat::Xlsx, ExportCompression::None),
+    ("parquet", ExportFormat::Parquet, ExportCompression::None),
+    ("arrow", ExportFormat::Arrow, ExportCompression::None),
+];
 
 /// Options of `lovage demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {}
 
+/// What the demo did.
+#[derive(Debug, Serialize)]
+struct Shown {
+    files: Vec<Made>,
+    duration_ms: u64,
+    /// A command that reads the first file again.
+    verify: String,
+}
+
+/// One file.
+#[derive(Debug, Serialize)]
+struct Made {
+    what: &'static str,
+    job: JobId,
+    artifact: String,
+    rows: u64,
+    bytes: u64,
+    sha256: String,
+    duration_ms: u64,
+}
+
 /// Runs the demo.
 pub async fn run(context: &Context, _args: &DemoArgs) -> Outcome {
-    let config = context.config();
+    let mut config = context.config().clone();
     let note = |text: &str| context.output.note(text);
     note(&format!("Lovage {} demo", env!("CARGO_PKG_VERSION")));
     let sample = sample::prepare(&config.data_dir).await?;
     note(&format!("  sample   {} orders in {}", sample::ROWS, sample.display()));
-    note(&format!("  broker   {}", rooms::broker_name(config)));
+    note(&format!("  broker   {}", rooms::broker_name(&config)));
     note(&format!("  storage  {}", config.storage()));
 
     let begun = Instant::now();
     let broker = context.broker().await?;
-    let mut sources = rooms::sources(config)?;
+    let mut sources = rooms::sources(&config)?;
     sources.add(SOURCE, &format!("sqlite:{}", sample.display()))?;
-    let handlers = rooms::handlers(config, sources, true)?;
-    let settings = rooms::worker_config(config)?;
+    config.datasets = crate::config::read_datasets(DATASET).map_err(|error| Failure::Failed(error.to_string()))?;
+    let settings = rooms::worker_config(&config)?;
     // Private, because only this process knows the sample database by its name.
     let private = PrivateQueue::take(&broker, "demo", settings.id.as_str()).await?;
-    let export = ExportQuery {
-        source: Some(SOURCE.to_owned()),
-        name: Some("orders.csv".to_owned()),
-        ..ExportQuery::sql("SELECT * FROM orders ORDER BY id")
-    };
-    let job = export.into_job(private.queue.clone())?;
-    let work = Work {
-        broker: &broker,
-        settings,
-        handlers,
-        limit: None,
-        cancels: true,
-        size: Some(sample::ROWS.into()),
-        announce: |id| format!("  job      {id}"),
-    };
-    let result = work.run(context, job).await;
-    private.give_back().await;
-    let view = result?;
-    if view.state != State::Completed {
-        return conclude(context.output, view);
+    let mut files = Vec::with_capacity(FILES.len());
+    for (what, format, compression) in FILES {
+        let export =
+            ExportQuery { format: Some(format), compression, ..ExportQuery::dataset("orders", serde_json::Map::new()) };
+        let job = export.into_job(private.queue.clone())?;
+        let work = Work {
+            broker: &broker,
+            settings: settings.clone(),
+            handlers: rooms::handlers(&config, sources.clone(), true)?,
+            limit: None,
+            cancels: true,
+            announce: None,
+        };
+        let began = Instant::now();
+        let view = match work.run(context, job).await {
+            Ok(view) if view.state == State::Completed => view,
+            other => {
+                private.give_back().await;
+                return conclude(context.output, other?);
+            }
+        };
+        files.push(Made::new(what, &view, began.elapsed())?);
     }
-    show(context, &view, begun.elapsed())
+    private.give_back().await;
+    let first = files.first().map(|file| file.artifact.clone()).unwrap_or_default();
+    let verify = format!("{} artifact verify {}", program(), quoted(&first));
+    let shown = Shown { files, duration_ms: begun.elapsed().as_millis() as u64, verify };
+    context.output.one(&shown, || shown.text())
 }
 
-fn show(context: &Context, view: &JobView, took: Duration) -> Outcome {
-    let result = view.result.as_ref().and_then(|result| serde_json::from_str::<ExportResult>(result.get()).ok());
-    let result =
-        result.ok_or_else(|| Failure::Failed(format!("job {} completed without saying what it wrote", view.id)))?;
-    let verify = format!("{} artifact verify {}", program(), quoted(&result.location));
-    let answer = json!({
-        "job": view.id, "queue": view.queue, "artifact": result.location, "rows": result.rows, "bytes": result.bytes,
-        "sha256": result.sha256, "duration_ms": took.as_millis() as u64, "verify": verify,
-    });
-    context.output.one(&answer, || {
-        format!(
-            "artifact  {}\nrows      {}\nbytes     {}\nsha256    {}\ntime      {:.2} s\nverify    {verify}",
-            result.location,
-            result.rows,
-            result.bytes,
-            result.sha256,
-            took.as_secs_f64(),
-        )
-    })
+impl Made {
+    fn new(what: &'static str, view: &JobView, took: Duration) -> Outcome<Self> {
+        let result = view.result.as_ref().and_then(|result| serde_json::from_str::<ExportResult>(result.get()).ok());
+        let result =
+            result.ok_or_else(|| Failure::Failed(format!("job {} completed without saying what it wrote", view.id)))?;
+        Ok(Self {
+            what,
+            job: view.id.clone(),
+            artifact: result.location,
+            rows: result.rows,
+            bytes: result.bytes,
+            sha256: result.sha256,
+            duration_ms: took.as_millis() as u64,
+        })
+    }
+}
+
+impl Shown {
+    fn text(&self) -> String {
+        let mut table = Table::new(&["format", "rows", "bytes", "time", "file"], "");
+        for file in &self.files {
+            table.row(vec![
+                file.what.to_owned(),
+                file.rows.to_string(),
+                file.bytes.to_string(),
+                format!("{:.2} s", Duration::from_millis(file.duration_ms).as_secs_f64()),
+                file.artifact.clone(),
+            ]);
+        }
+        let total = Duration::from_millis(self.duration_ms).as_secs_f64();
+        format!("{}\nAll in {total:.2} s. Check a file against its manifest:\n  {}", table.render(), self.verify)
+    }
 }
 
 /// How this program was called, so that the shown command can be pasted as it is.

@@ -1,10 +1,14 @@
-//! `lovage export …`: the files of export jobs, from the job that made them to the record that they are gone.
+//! `lovage export …`: datasets as files, from the request over the link to the record that they are gone.
 
+mod datasets;
 mod delete;
 mod get;
 mod hold;
 mod link;
 mod list;
+mod made;
+mod new;
+mod options;
 mod verify;
 
 use clap::{Args, Subcommand};
@@ -16,6 +20,12 @@ use crate::error::Outcome;
 /// Commands about exports.
 #[derive(Debug, Subcommand)]
 pub enum ExportCommand {
+    /// Enqueue an export; a worker makes the file
+    New(Box<new::NewArgs>),
+    /// Make an export in this process and print where the file is
+    Run(Box<new::RunArgs>),
+    /// List the datasets that may be exported, with their parameters
+    Datasets,
     /// Show an export: its job, its files, and how long they are kept
     Get(ExportArgs),
     /// List exports, newest first
@@ -45,6 +55,9 @@ pub struct ExportArgs {
 /// Runs a command about exports.
 pub async fn run(context: &Context, command: ExportCommand) -> Outcome {
     match command {
+        ExportCommand::New(args) => new::enqueue(context, *args).await,
+        ExportCommand::Run(args) => new::run(context, *args).await,
+        ExportCommand::Datasets => datasets::run(context),
         ExportCommand::Get(args) => get::run(context, &args).await,
         ExportCommand::List(args) => list::run(context, &args).await,
         ExportCommand::Link(args) => link::run(context, &args).await,

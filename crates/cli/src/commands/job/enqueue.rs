@@ -110,7 +110,7 @@ impl Handed {
     }
 
     /// For people; only the id when that is all that is wanted.
-    fn sentence(&self, only_id: bool) -> String {
+    pub fn sentence(&self, only_id: bool) -> String {
         let Self { id, queue, status } = self;
         match *status {
             _ if only_id => id.to_string(),

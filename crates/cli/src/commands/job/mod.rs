@@ -1,14 +1,14 @@
 //! `lovage job …`: hands jobs in, looks at them and steers them. The walk of a job begins in `enqueue.rs`.
 
 mod act;
-mod enqueue;
+pub mod enqueue;
 mod logs;
 mod look;
 mod ndjson;
 mod new_job;
 mod redrive;
 mod run;
-mod watch;
+pub mod watch;
 
 use clap::Subcommand;
 use lovage_broker::Broker;

@@ -74,8 +74,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Outcome {
         handlers,
         limit,
         cancels: private.is_some(),
-        size: None,
-        announce: |id| format!("Job {id} runs in this process."),
+        announce: Some(|id| format!("Job {id} runs in this process.")),
     };
     let result = work.run(context, job).await;
     if let Some(private) = private {
@@ -102,10 +101,8 @@ pub struct Work<'a> {
     pub limit: Option<Instant>,
     /// Whether giving up cancels the job: nobody else would run it.
     pub cancels: bool,
-    /// Units in all, if the caller knows them.
-    pub size: Option<u64>,
-    /// What people are told once the job is handed in.
-    pub announce: fn(&JobId) -> String,
+    /// What people are told once the job is handed in, if anything.
+    pub announce: Option<fn(&JobId) -> String>,
 }
 
 impl Work<'_> {
@@ -113,13 +110,14 @@ impl Work<'_> {
     pub async fn run(self, context: &Context, job: NewJob) -> Outcome<JobView> {
         let signals = lifecycle::listen()?;
         let handed = enqueue::hand_in(&**self.broker, job).await?;
-        context.output.note(&(self.announce)(&handed.id));
+        if let Some(announce) = self.announce {
+            context.output.note(&announce(&handed.id));
+        }
         let shutdown = Shutdown::new();
         let settings = WorkerConfig { queues: vec![(handed.queue.clone(), 1)], ..self.settings };
         let running = rooms::worker(context.config(), settings, self.handlers).run(shutdown.clone());
         let mut running = tokio::spawn(running);
-        let watching =
-            watch::until_ended_of(&**self.broker, context.output, &handed.queue, &handed.id, self.limit, self.size);
+        let watching = watch::until_ended(&**self.broker, context.output, &handed.queue, &handed.id, self.limit);
         tokio::pin!(watching);
         let mut result = tokio::select! {
             result = &mut watching => result,

@@ -66,19 +66,7 @@ pub async fn until_ended(
     id: &JobId,
     limit: Option<Instant>,
 ) -> Outcome<JobView> {
-    until_ended_of(broker, output, queue, id, limit, None).await
-}
-
-/// The same for a job whose size the caller knows, although the job itself does not tell it.
-pub async fn until_ended_of(
-    broker: &dyn Broker,
-    output: Output,
-    queue: &QueueName,
-    id: &JobId,
-    limit: Option<Instant>,
-    size: Option<u64>,
-) -> Outcome<JobView> {
-    let mut shown = Shown { size, ..Shown::new(output) };
+    let mut shown = Shown::new(output);
     let watching = watch(broker, queue, id, &mut shown);
     let result = match limit {
         None => watching.await,
@@ -146,8 +134,6 @@ struct Shown {
     errors: usize,
     state: Option<State>,
     away: bool,
-    /// Units in all, where the job does not say so itself.
-    size: Option<u64>,
 }
 
 impl Shown {
@@ -155,7 +141,7 @@ impl Shown {
         let target = if output.shows_progress() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         bar.set_style(spinner());
-        Self { output, bar, errors: 0, state: None, away: false, size: None }
+        Self { output, bar, errors: 0, state: None, away: false }
     }
 
     /// Shows what is new; answers whether something was.
@@ -191,7 +177,7 @@ impl Shown {
 
     fn draw(&self, view: &JobView) {
         let text = view.progress.as_ref().map(progress_text).unwrap_or_default();
-        if let Some((progress, total)) = view.progress.as_ref().and_then(|p| Some((p, p.total.or(self.size)?))) {
+        if let Some((progress, total)) = view.progress.as_ref().and_then(|p| Some((p, p.total?))) {
             self.bar.set_style(measured(progress.approximate));
             self.bar.set_length(total);
             self.bar.set_position(progress.done.min(total));
