@@ -7,6 +7,7 @@
 //! Nothing here is async, knows a database or reads a clock, so a format is tested as a function from values to bytes.
 
 mod civil;
+mod columnar;
 mod csv;
 mod decimal;
 mod encoder;
