@@ -192,3 +192,92 @@ fn files_go_on_request_or_in_time_and_a_hold_keeps_them() {
     );
     place.run(&["export", "verify", "kept"]).ok();
 }
+
+const DATASETS: &str = r#"
+[sources.shop]
+url = "sqlite:shop.db"
+
+[datasets.items]
+source = "shop"
+description = "What the shop sells"
+sql = "select id, name from item where id >= :from and name in (select value from json_each(:names)) order by id"
+formats = ["csv", "jsonl", "excel_csv"]
+params.from = { type = "integer", default = 0 }
+params.names = { type = "text", list = true }
+"#;
+
+fn shop(datasets: &str) -> Place {
+    let place = Place::new();
+    place.file("lovage.toml", datasets);
+    let sql = "create table item (id integer, name text); insert into item values (1, '茶'), (2, '=x'), (3, 'c');";
+    let made = std::process::Command::new("sqlite3").arg(place.path().join("shop.db")).arg(sql).status();
+    assert!(made.expect("sqlite3 is missing: install it with `apt-get install sqlite3`").success());
+    place
+}
+
+#[test]
+fn a_dataset_is_exported_in_this_process() {
+    let place = shop(DATASETS);
+    let args = ["export", "run", "items", "--param", "names=茶", "--param", "names==x", "--format", "jsonl"];
+    let made = place.json(&args);
+    assert_eq!((&made["name"], &made["rows"]), (&json!("items.jsonl"), &json!(2)));
+    let link = made["link"].as_str().expect("a path");
+    let text = std::fs::read_to_string(link).expect("the file");
+    assert_eq!(text, "{\"id\":1,\"name\":\"茶\"}\n{\"id\":2,\"name\":\"=x\"}\n");
+    let ran = place.run(&["export", "run", "items", "--param", "names==x", "--format", "excel-csv"]).ok();
+    for part in ["file      items.csv", "rows      1", "note      1 text", "link      /"] {
+        assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
+    }
+    // Packed, with a name and a delimiter.
+    let packed = ["--compression", "zip", "--name", "货.zip", "--delimiter", "semicolon", "--rows-per-file", "1"];
+    let made =
+        place.json(&[&["export", "run", "items", "--param", "names=茶", "--param", "names=c"][..], &packed].concat());
+    assert_eq!((&made["name"], &made["rows"]), (&json!("货.zip"), &json!(2)));
+}
+
+#[test]
+fn a_dataset_is_exported_by_a_worker_and_waited_for() {
+    let place = shop(DATASETS);
+    let _worker = place.start(&[], &["worker", "--queues", "exports=1"]);
+    let args = ["export", "new", "items", "--param", "names=c", "--id", "monthly", "--wait", "--wait-timeout", "60s"];
+    let made = place.json(&args);
+    assert_eq!((&made["job"], &made["queue"], &made["rows"]), (&json!("monthly"), &json!("exports"), &json!(1)));
+    assert_eq!(place.json(&args)["sha256"], made["sha256"], "the same id is the same export");
+    place.json(&["export", "verify", "monthly"]);
+    let shown = place.json(&["export", "get", "monthly"]);
+    assert_eq!((&shown["dataset"], &shown["files"][0]["name"]), (&json!("items"), &json!("items.csv")));
+}
+
+#[test]
+fn what_cannot_be_exported_is_said_with_the_field() {
+    let place = shop(DATASETS);
+    let run = |args: &[&str]| place.run(&[&["export", "run"], args].concat());
+    run(&["itmes", "--param", "names=c"]).failed(1, &["dataset: \"itmes\" is not configured", "use one of: items"]);
+    run(&["items"]).failed(1, &["params.names: is missing; send a list, each a text"]);
+    run(&["items", "--param", "names=c", "--param", "from=x"])
+        .failed(1, &["params.from: is \"x\"; send a whole number"]);
+    run(&["items", "--param", "names=c", "--param", "to=3"]).failed(1, &["params.to: is not a parameter"]);
+    run(&["items", "--param", "names=c", "--format", "xlsx"]).failed(1, &["format: xlsx is not allowed"]);
+    run(&["items", "--param", "names"]).failed(2, &["has no `=`"]);
+    run(&["items", "--param", "names=c", "--zone", "Mars/Base"]).failed(1, &["zone: \"Mars/Base\" is not a known"]);
+    run(&[]).failed(2, &["DATASET"]);
+    let raw = ["export", "run", "--sql", "select 1", "--source", "shop"];
+    place.run(&raw).ok();
+    place.run_with(&[("LOVAGE_ALLOW_RAW_SQL", "false")], &raw).failed(1, &["sql: is not accepted by this worker"]);
+    // A mistake in the configuration stops everything that would use it.
+    let broken = shop("[datasets.items]\nsql = \"select :nope\"\n");
+    broken.run(&["export", "datasets"]).failed(2, &["datasets.items.sql: uses :nope, which is not a parameter"]);
+    let broken = shop("[datasets.items]\nsql = \"select 1\"\nfromats = []\n");
+    broken.run(&["export", "datasets"]).failed(2, &["lovage.toml:3", "unknown field `fromats`"]);
+}
+
+#[test]
+fn datasets_are_listed_with_what_has_to_be_sent() {
+    let place = shop(DATASETS);
+    let listed = place.json(&["export", "datasets"]);
+    assert_eq!((&listed[0]["name"], &listed[0]["params"][1]["required"]), (&json!("items"), &json!(true)));
+    let table = place.run(&["export", "datasets"]).ok().out;
+    assert!(table.contains("[from:integer] names:text..."), "{table}");
+    let none = Place::new().run(&["export", "datasets"]).ok().out;
+    assert!(none.contains("No dataset is configured"), "{none}");
+}

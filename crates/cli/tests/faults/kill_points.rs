@@ -13,7 +13,7 @@ use std::time::Duration;
 use lovage_artifacts::{ArtifactStore, StoreConfig, SweepOptions};
 use lovage_broker::{Broker, Connect, OsEntropy, RedisBroker, RedisConfig, SystemClock};
 use lovage_core::{Clock as _, JobId, State};
-use lovage_jobs::{Services, Sources, registry};
+use lovage_jobs::{Datasets, ExportRules, Services, Sources, registry};
 use lovage_testkit::{Fault, FaultyBroker, Plan, Point, Process, eventually};
 use lovage_worker::{Shutdown, Worker, WorkerConfig};
 use serde_json::json;
@@ -109,7 +109,13 @@ async fn work(redis: &str, folder: &Path, point: Option<Point>) {
     let mut sources = Sources::new();
     sources.add("default", &format!("sqlite://{}", folder.join("sample.db").display())).expect("a valid address");
     let artifacts = store(folder);
-    let services = Services { artifacts, sources, clock: Arc::new(SystemClock) };
+    let services = Services {
+        artifacts,
+        sources,
+        datasets: Datasets::default(),
+        rules: ExportRules { allow_raw_sql: true, keep: None },
+        clock: Arc::new(SystemClock),
+    };
     let queues = vec![("exports".parse().expect("a valid name"), 1)];
     let config = WorkerConfig {
         exit_when_empty: true,

@@ -45,6 +45,7 @@ impl Stage {
             .env("LOVAGE_STORAGE_URL", self.storage())
             .env("LOVAGE_LEASE_SECONDS", "2")
             .env("LOVAGE_DEBUG_KINDS", "true")
+            .env("LOVAGE_ALLOW_RAW_SQL", "true")
             .env("LOVAGE_LOG_FORMAT", "json");
         command
     }

@@ -10,7 +10,7 @@ use lovage_broker::{
     Broker, BrokerError, Connect, OsEntropy, RedisBroker, RedisConfig, SqliteBroker, SqliteConfig, SystemClock,
 };
 use lovage_core::{Clock as _, JobId, JobView, Kind, NewJob, QueueName, RetryPolicy, State};
-use lovage_jobs::{Services, Sources, registry};
+use lovage_jobs::{Datasets, ExportRules, Services, Sources, registry};
 use lovage_testkit::{Proxy, S3Server, SmallDisk, eventually};
 use lovage_worker::{Shutdown, Worker, WorkerConfig, WorkerEvent};
 use serde_json::json;
@@ -35,7 +35,13 @@ async fn work(stage: &Stage, store: &ArtifactStore) {
     std::fs::write(&source, "").expect("an empty file is an empty database");
     let mut sources = Sources::new();
     sources.add("default", &format!("sqlite://{}", source.display())).expect("a valid address");
-    let services = Services { artifacts: store.clone(), sources, clock: Arc::new(SystemClock) };
+    let services = Services {
+        artifacts: store.clone(),
+        sources,
+        datasets: Datasets::default(),
+        rules: ExportRules { allow_raw_sql: true, keep: None },
+        clock: Arc::new(SystemClock),
+    };
     let redis = RedisConfig { url: stage.server.url(), ..RedisConfig::default() };
     let connect: Connect = Arc::new(move || {
         let redis = redis.clone();
@@ -187,8 +193,13 @@ async fn row_20_a_full_disk_under_the_embedded_broker() {
     let (observer, mut events) = tokio::sync::mpsc::unbounded_channel();
     let worker = WorkerConfig::new("w1".parse().expect("a valid id"), vec![(queue.clone(), 1)]);
     let worker = WorkerConfig { observer: Some(observer), exit_when_empty: true, ..worker };
-    let services =
-        Services { artifacts: self::folder(folder.path()), sources: Sources::new(), clock: Arc::new(SystemClock) };
+    let services = Services {
+        artifacts: self::folder(folder.path()),
+        sources: Sources::new(),
+        datasets: Datasets::default(),
+        rules: ExportRules { allow_raw_sql: true, keep: None },
+        clock: Arc::new(SystemClock),
+    };
     let opened = Arc::clone(&broker);
     let same: Connect = Arc::new(move || {
         let opened = Arc::clone(&opened);
