@@ -17,7 +17,7 @@ use lovage_core::{Invalid, JobId, Kind, QueueName, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ArtifactError;
-use crate::keys::{deleted_key, job_folder, parse_data_key, path};
+use crate::keys::{deleted_key, is_chunk, job_folder, parse_data_key, path};
 use crate::manifest::{Manifest, ManifestFile};
 use crate::store::ArtifactStore;
 
@@ -208,7 +208,8 @@ impl ArtifactStore {
         let mut objects = self.objects().list(Some(&path(folder.trim_end_matches('/'))?));
         let failed = |error| ArtifactError::from_store(&format!("list {folder}"), &error);
         while let Some(object) = objects.try_next().await.map_err(failed)? {
-            if parse_data_key(object.location.as_ref()).is_some() {
+            let key = object.location.as_ref();
+            if parse_data_key(key).is_some() || is_chunk(key) {
                 self.remove(object.location.as_ref()).await?;
             }
         }

@@ -38,6 +38,9 @@ pub struct Manifest {
     /// The registered name of what was exported, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
+    /// Whether the files are chunks that were committed one by one, maybe by several attempts of the job.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chunked: bool,
     /// The files, at least one.
     pub files: Vec<ManifestFile>,
 }
@@ -115,7 +118,7 @@ impl Manifest {
         }
     }
 
-    /// Checks that it names at least one file and only files of its own attempt.
+    /// Checks that it names at least one file and only files of its own attempt, or, if they are chunks, of its own job.
     pub(crate) fn validate(&self) -> Result<(), Invalid> {
         if self.files.is_empty() {
             return Err(Invalid::new("files", "is empty", "name at least one file"));
@@ -123,7 +126,10 @@ impl Manifest {
         let owner = self.owner();
         for file in &self.files {
             let key = parse_data_key(&file.key);
-            if key.is_none_or(|(attempt, name)| attempt != owner || name.as_str() != file.name) {
+            let ours = |attempt: &AttemptKey| {
+                *attempt == owner || self.chunked && attempt.queue == owner.queue && attempt.job == owner.job
+            };
+            if key.is_none_or(|(attempt, name)| !ours(&attempt) || name.as_str() != file.name) {
                 let help = "name only files that this attempt wrote";
                 return Err(Invalid::new("files", format!("{:?} is not a file of this attempt", file.key), help));
             }
