@@ -50,6 +50,8 @@ pub struct Config {
     pub sources: BTreeMap<String, Secret>,
     /// Where artifacts go; a folder in the data directory when absent.
     pub storage_url: Option<String>,
+    /// The address of an S3 service as those know it who are handed links.
+    pub storage_public_endpoint: Option<String>,
     /// Queues that a worker serves, with weights.
     pub queues: Weights,
     /// Jobs that a worker runs at once.
@@ -129,6 +131,7 @@ impl Default for Config {
             database_url: None,
             sources: BTreeMap::new(),
             storage_url: None,
+            storage_public_endpoint: None,
             queues: Weights::default(),
             concurrency: 10,
             lease: Duration::from_secs(30),

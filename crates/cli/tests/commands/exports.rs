@@ -131,6 +131,9 @@ fn a_link_to_a_bucket_works_without_credentials_and_carries_the_name() {
     assert!(ran.out.starts_with("http://") && ran.out.trim().lines().count() == 1, "{}", ran.out);
     assert!(ran.err.contains("Whoever has this link can fetch 订单.csv until"), "{}", ran.err);
     assert!(!ran.err.contains("X-Amz"), "it is not logged: {}", ran.err);
+    variables.push(("LOVAGE_STORAGE_PUBLIC_ENDPOINT", "https://files.example.com"));
+    let ran = place.run_with(&variables, &["export", "link", "first"]).ok();
+    assert!(ran.out.starts_with("https://files.example.com/files/some/prefix/jobs/exports/first/"), "{}", ran.out);
     let listed = place.run_with(&variables, &["--json", "export", "list"]).ok().value();
     assert_eq!(listed[0]["job"], json!("first"));
 }
