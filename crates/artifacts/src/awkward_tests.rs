@@ -67,7 +67,7 @@ async fn run(store: &ArtifactStore, token: u64) -> Result<Published, ArtifactErr
 }
 
 fn request() -> DeleteOptions {
-    DeleteOptions { by: DeletedBy::Request, note: None, now: Timestamp::from_millis(7) }
+    DeleteOptions { by: DeletedBy::Request, reason: None, now: Timestamp::from_millis(7) }
 }
 
 async fn delete(store: &ArtifactStore) -> Result<Deletion, ArtifactError> {

@@ -142,3 +142,45 @@ impl Manifest {
         record::decode(key, text, MANIFEST_VERSION)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the first release wrote it.
+    const FIRST: &str = r#"{
+  "version": 1,
+  "queue": "exports",
+  "job": "42",
+  "kind": "export.query",
+  "attempt": 1,
+  "token": 7,
+  "producer": "lovage 0.1.0",
+  "created_at": 1700000000000,
+  "files": [
+    {
+      "name": "a.csv",
+      "key": "jobs/exports/42/1-7/a.csv",
+      "bytes": 3,
+      "sha256": "ab",
+      "content_type": "text/csv"
+    }
+  ]
+}
+"#;
+
+    #[test]
+    fn a_manifest_without_the_later_fields_is_read_and_written_as_it_was() {
+        let manifest = Manifest::decode("k", FIRST.as_bytes()).unwrap();
+        assert_eq!((manifest.expires_at, &manifest.tenant, &manifest.dataset), (None, &None, &None));
+        assert_eq!(record::encode(&manifest).unwrap(), FIRST);
+    }
+
+    #[test]
+    fn fields_of_a_later_release_do_not_keep_it_from_being_read() {
+        let later = FIRST.replace("\"attempt\"", "\"expires_at\": 5, \"colour\": \"red\", \"attempt\"");
+        assert_eq!(Manifest::decode("k", later.as_bytes()).unwrap().expires_at, Some(Timestamp::from_millis(5)));
+        let error = Manifest::decode("k", FIRST.replace("1,", "2,").as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "k cannot be read: it has version 2; this release reads up to 1");
+    }
+}
