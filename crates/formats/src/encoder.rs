@@ -7,7 +7,7 @@ use std::str::FromStr;
 use jiff::tz::TimeZone;
 use lovage_core::Invalid;
 
-use crate::{Column, EncodeError, Value, csv, json};
+use crate::{Column, EncodeError, Value, csv, json, xlsx};
 
 /// Where encoded bytes go.
 pub(crate) type Output = Box<dyn Write + Send>;
@@ -150,7 +150,8 @@ pub fn encoder(
         Format::Csv => Box::new(csv::Csv::plain(columns, options, out)?),
         Format::ExcelCsv => Box::new(csv::Csv::excel(columns, options, out)?),
         Format::Jsonl => Box::new(json::Jsonl::new(columns, options, out)),
-        Format::Xlsx | Format::Parquet | Format::Arrow => {
+        Format::Xlsx => Box::new(xlsx::Xlsx::new(columns, options, out)?),
+        Format::Parquet | Format::Arrow => {
             return Err(Invalid::new("format", format!("{format} is not built yet"), "use csv").into());
         }
     })

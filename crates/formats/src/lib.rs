@@ -15,6 +15,7 @@ mod json;
 mod schema;
 mod text;
 mod value;
+mod xlsx;
 
 pub use decimal::{Decimal, DecimalBuf};
 pub use encoder::{Compression, Encoder, Format, Options, Summary, encoder};
