@@ -27,7 +27,6 @@ def sheet(each):
         "name": each.title,
         "freeze": each.freeze_panes,
         "filter": each.auto_filter.ref,
-        "filter_name": each.defined_names.get("_xlnm._FilterDatabase", None) is not None,
         "widths": {letter: each.column_dimensions[letter].width for letter in each.column_dimensions},
         "bold": [c.font.b for c in rows[0]] if rows else [],
         "fill": [c.fill.fgColor.rgb for c in rows[0]] if rows else [],
