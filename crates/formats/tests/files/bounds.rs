@@ -70,11 +70,11 @@ fn a_row_group_of_long_texts_ends_earlier() {
 
 #[test]
 fn a_row_group_of_many_columns_ends_earlier() {
-    // All values differ: 2,000 columns of 8 bytes, each with a dictionary of its own.
-    let columns: Vec<Column> = (0..2000).map(|index| Column::new(format!("c{index}"), Type::Int64)).collect();
+    // All values differ: 1,000 columns of 8 bytes, each with a dictionary of its own.
+    let columns: Vec<Column> = (0..1000).map(|index| Column::new(format!("c{index}"), Type::Int64)).collect();
     let file = metadata(written(Format::Parquet, &columns, |encoder| {
         for record in 0..1500 {
-            let values: Vec<Value<'_>> = (0..2000).map(|index| Value::Int(record * 2000 + index)).collect();
+            let values: Vec<Value<'_>> = (0..1000).map(|index| Value::Int(record * 1000 + index)).collect();
             encoder.record(&values).unwrap();
         }
     }));

@@ -146,8 +146,8 @@ fn dates_and_times_come_back_exactly() {
             Type::TimestampTz,
             Value::TimestampTz(1_234_567),
             Value::TimestampTz(-DAY),
-            "timestamp[us, tz=UTC]: [datetime.datetime(2000, 1, 1, 0, 0, 1, 234567, tzinfo=datetime.timezone.utc), \
-             datetime.datetime(1999, 12, 31, 0, 0, tzinfo=datetime.timezone.utc), None]",
+            "timestamp[us, tz=UTC]: [datetime.datetime(2000, 1, 1, 0, 0, 1, 234567, tzinfo=zoneinfo.ZoneInfo(key='UTC')), \
+             datetime.datetime(1999, 12, 31, 0, 0, tzinfo=zoneinfo.ZoneInfo(key='UTC')), None]",
         ),
     ]);
 }
