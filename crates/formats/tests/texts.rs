@@ -1,5 +1,7 @@
 //! CSV and JSON Lines, read back with readers that were not written from the code under test.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use arrow_ipc::reader::FileReader;
 use lovage_formats::{Column, Encoder, Format, Options, Type, Value, encoder};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::file::statistics::Statistics;
 
@@ -47,7 +47,7 @@ fn texts(count: usize) -> impl FnOnce(&mut dyn Encoder) {
 #[test]
 fn a_row_group_ends_after_131072_records_and_says_its_least_and_greatest_value() {
     let file = metadata(written(Format::Parquet, &column(Type::Int64), numbers(300_000)));
-    let rows: Vec<i64> = file.row_groups().iter().map(|group| group.num_rows()).collect();
+    let rows: Vec<i64> = file.row_groups().iter().map(RowGroupMetaData::num_rows).collect();
     assert_eq!(rows, [131_072, 131_072, 37_856]);
     match file.row_group(1).column(0).statistics() {
         Some(Statistics::Int64(found)) => {
