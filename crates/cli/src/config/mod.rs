@@ -101,20 +101,12 @@ pub struct Config {
 }
 
 /// What exports may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportSettings {
-    /// The queue that `lovage export` uses.
-    pub queue: String,
     /// Whether jobs may carry SQL of their own.
     pub allow_raw_sql: bool,
     /// How long files are kept whose dataset does not say; for ever when absent.
     pub keep: Option<Duration>,
-}
-
-impl Default for ExportSettings {
-    fn default() -> Self {
-        Self { queue: "exports".to_owned(), allow_raw_sql: false, keep: None }
-    }
 }
 
 /// An outbox and how it is relayed.

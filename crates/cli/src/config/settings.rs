@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use lovage_core::QueueName;
-
 use super::{Config, Secret};
 use crate::duration;
 
@@ -309,13 +307,6 @@ pub static SETTINGS: &[Setting] = &[
         "How many discarded jobs are kept in a queue.",
         |c| c.retention.discarded_count.to_string(),
         |c, text| c.retention.discarded_count = number(text, 0, u64::from(u32::MAX))?
-    ),
-    setting!(
-        "exports.queue",
-        "LOVAGE_EXPORTS__QUEUE",
-        "Queue that `lovage export` uses.",
-        |c| c.exports.queue.clone(),
-        |c, text| c.exports.queue = text.trim().parse::<QueueName>().map_err(|error| error.to_string())?.to_string()
     ),
     setting!(
         "exports.allow_raw_sql",

@@ -21,8 +21,9 @@ pub struct Made {
     /// What the handler answered.
     #[serde(flatten)]
     result: ExportResult,
-    /// A path, or a signed address: a secret while it works.
-    link: String,
+    /// A path, or a signed address: a secret while it works. None if there are several files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
     /// When the address stops working; a path does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     link_expires_at: Option<Instant>,
@@ -36,22 +37,32 @@ impl Made {
             result.ok_or_else(|| Failure::Failed(format!("job {} completed without saying what it wrote", view.id)))?;
         let store = rooms::store(config)?;
         let manifest = store.published(&view.queue, &view.id).await?;
-        let link = store.link(manifest.file(Some(&result.name))?, &LinkOptions::at(Context::now())).await?;
-        let (link, link_expires_at) = match link {
-            Link::Path(path) => (path.display().to_string(), None),
-            Link::Signed(signed) => (signed.reveal().to_owned(), Some(Instant(signed.expires_at))),
+        let (link, link_expires_at) = if manifest.chunked {
+            (None, None)
+        } else {
+            match store.link(manifest.file(None)?, &LinkOptions::at(Context::now())).await? {
+                Link::Path(path) => (Some(path.display().to_string()), None),
+                Link::Signed(signed) => (Some(signed.reveal().to_owned()), Some(Instant(signed.expires_at))),
+            }
         };
         Ok(Self { job: view.id.clone(), queue: view.queue.clone(), result, link, link_expires_at })
     }
 
     /// In lines.
     pub fn text(&self) -> String {
-        let ExportResult { name, rows, bytes, sha256, notes, .. } = &self.result;
-        let mut text = format!("file      {name}\nrows      {rows}\nbytes     {bytes}\nsha256    {sha256}");
+        let ExportResult { name, rows, bytes, sha256, notes, files, location, .. } = &self.result;
+        let mut text = match self.link {
+            Some(_) => format!("file      {name}"),
+            None => format!("files     {files}, the first is {name}\nmanifest  {location}"),
+        };
+        let _ = write!(text, "\nrows      {rows}\nbytes     {bytes}\nsha256    {sha256}");
         for note in notes {
             let _ = write!(text, "\nnote      {note}");
         }
-        let _ = write!(text, "\nlink      {}", self.link);
+        match &self.link {
+            Some(link) => drop(write!(text, "\nlink      {link}")),
+            None => drop(write!(text, "\nlinks     lovage export link {} --file NAME", self.job)),
+        }
         if let Some(at) = &self.link_expires_at {
             let _ = write!(text, "\nuntil     {at}");
         }

@@ -16,9 +16,9 @@ pub struct NewArgs {
     /// What is exported.
     #[command(flatten)]
     options: ExportOptions,
-    /// The queue that it joins [default: the setting exports.queue]
-    #[arg(long, short = 'Q')]
-    queue: Option<QueueName>,
+    /// The queue that it joins
+    #[arg(long, short = 'Q', default_value = "exports")]
+    queue: QueueName,
     /// An id of your own: the same id twice is one export
     #[arg(long)]
     id: Option<String>,
@@ -45,8 +45,7 @@ pub struct RunArgs {
 pub async fn enqueue(context: &Context, args: NewArgs) -> Outcome {
     let config = context.config();
     let limit = watch::limit(args.wait_timeout.as_deref())?;
-    let queue = args.queue.map_or_else(|| config.exports.queue.parse(), Ok)?;
-    let mut job = args.options.job(queue)?;
+    let mut job = args.options.job(args.queue)?;
     job.id = args.id.as_deref().map(str::parse).transpose()?;
     job.validate(config.max_payload_bytes)?;
     let broker = context.broker().await?;
