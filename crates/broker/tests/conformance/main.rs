@@ -83,6 +83,10 @@ suite! {
         what_is_not_scheduled_any_more_is_not_put_off,
         jobs_of_one_call_debounce_each_other,
         a_debounced_job_that_changes_its_tenant_is_put_off_too,
+        a_replaced_job_expires_as_the_new_one_says,
+        jobs_of_one_call_replace_each_others_expiry,
+        row_22_a_job_that_is_put_off_holds_its_key_until_it_is_due,
+        row_22_jobs_of_one_call_that_put_off_hold_the_key,
         a_debounce_that_makes_no_sense_is_refused,
     }
     claiming {

@@ -149,8 +149,11 @@ impl Model {
                     job.args = new.args;
                     job.slot &= job.belongs.key == new.belongs.key;
                     job.belongs = new.belongs;
+                    job.expires_at = new.expires_in_ms.map(|by| self.now + by);
                     if let (Some(wait), State::Scheduled, 0) = (new.max_wait_ms, job.state, job.attempt) {
-                        job.due_at = Some((self.now + new.delay_ms).min(job.enqueued_at + wait));
+                        let due = (self.now + new.delay_ms).min(job.enqueued_at + wait);
+                        job.due_at = Some(due);
+                        self.locks.insert(key, (holder, until.max(due + UNIQUE_TTL_MS)));
                     }
                     return Answer::Replaced(holder);
                 }
