@@ -138,6 +138,8 @@ suite! {
         an_edited_priority_moves_the_job,
         what_is_not_there_is_not_found,
         an_operator_discards_a_waiting_job,
+        what_is_as_it_was_seen_is_deleted,
+        what_is_not_as_it_was_seen_stays,
     }
     bulk {
         row_21_a_purge_goes_in_bounded_slices,

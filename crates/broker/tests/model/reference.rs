@@ -37,6 +37,17 @@ pub struct Job {
     unique: Option<(u8, Hold)>,
 }
 
+impl Job {
+    /// Whether it shows what it did when it was `seen`.
+    fn is_as(&self, seen: &Self) -> bool {
+        let shown = |job: &Self| {
+            let stands = (job.state, job.since, job.enqueued_at, job.attempt, job.priority);
+            (stands, job.due_at, job.expires_at, job.args, job.belongs)
+        };
+        shown(self) == shown(seen)
+    }
+}
+
 /// What a command answered, in a form that all three can give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -46,6 +57,7 @@ pub enum Answer {
     Conflict,
     Taken(usize),
     Status(&'static str),
+    Deleted(bool),
     Ok,
     NotFound,
     Illegal,
@@ -57,6 +69,8 @@ pub struct Model {
     pub jobs: BTreeMap<usize, Job>,
     /// Leases in the order in which they were given: id and token.
     pub leases: Vec<(usize, u64)>,
+    /// The job that was looked at last.
+    seen: Option<(usize, Job)>,
     locks: BTreeMap<u8, (usize, u64)>,
     places: u64,
     tokens: u64,
@@ -104,6 +118,11 @@ impl Model {
             }
             Command::Operate(operation, id) => self.operate(*operation, *id),
             Command::EditPriority(id, level) => self.edit(*id, *level),
+            Command::Look(id) => {
+                self.seen = self.jobs.get(id).map(|job| (*id, job.clone()));
+                Answer::Ok
+            }
+            Command::DeleteSeen => self.delete_seen(),
             Command::Pause(subject, until) => {
                 self.kind_held |= matches!(subject, Paused::Kind(_));
                 self.paused.insert(*subject, until.map_or(u64::MAX, |by| self.now + by));
@@ -349,6 +368,17 @@ impl Model {
         }
         self.free_if_final(id);
         Answer::Ok
+    }
+
+    fn delete_seen(&mut self) -> Answer {
+        let Some((id, seen)) = self.seen.clone() else { return Answer::Deleted(false) };
+        if !self.jobs.get(&id).is_some_and(|job| job.is_as(&seen)) {
+            return Answer::Deleted(false);
+        }
+        match self.operate(Operation::Delete, id) {
+            Answer::Ok => Answer::Deleted(true),
+            other => other,
+        }
     }
 
     fn redrive(&mut self, id: usize) {
