@@ -228,6 +228,7 @@ suite! {
         plain_jobs_and_others_age_alike,
         within_each_tenant_the_oldest_starts_within_sixteen,
         a_job_that_is_held_back_does_not_age,
+        jobs_that_were_held_back_age_among_themselves,
         age_is_the_place_in_the_line,
     }
     pausing {

@@ -80,8 +80,6 @@ pub struct Model {
     pub buckets: BTreeMap<Limited, Bucket>,
     /// Until then a limit for all that was edited need not be felt.
     pub lenient_until: u64,
-    /// Whether jobs of kind 0 were ever held back by its pause.
-    pub kind_held: bool,
     /// By tenant its oldest waiting job (id and place), and how many were given out before it since it is that.
     pub overtaken: BTreeMap<Option<u8>, (usize, u64, u32)>,
 }
@@ -124,7 +122,6 @@ impl Model {
             }
             Command::DeleteSeen => self.delete_seen(),
             Command::Pause(subject, until) => {
-                self.kind_held |= matches!(subject, Paused::Kind(_));
                 self.paused.insert(*subject, until.map_or(u64::MAX, |by| self.now + by));
                 Answer::Ok
             }
