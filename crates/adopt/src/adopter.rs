@@ -10,6 +10,7 @@ use lovage_core::NewJob;
 use lovage_core::limits::MAX_BATCH_BYTES;
 use serde_json::json;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use crate::adoption::Adoption;
@@ -85,8 +86,16 @@ impl Adopter {
     /// Adopts until nothing is left that can be taken now, and answers what became of it all; nothing if another adopter
     /// owns the queue.
     pub async fn drain(&mut self) -> Result<Option<Batch>, AdoptError> {
+        self.drain_until(&CancellationToken::new()).await
+    }
+
+    /// As [`Self::drain`], but ends with the batch that it is at when told to stop.
+    pub async fn drain_until(&mut self, stop: &CancellationToken) -> Result<Option<Batch>, AdoptError> {
         let mut total = Batch::default();
         loop {
+            if stop.is_cancelled() {
+                return Ok(Some(total).filter(|total| total.count() > 0));
+            }
             match self.step().await? {
                 Step::Standby => return Ok(Some(total).filter(|total| total.count() > 0)),
                 Step::Settled(batch) if batch.count() == 0 => return Ok(Some(total)),

@@ -189,6 +189,81 @@ async fn a_full_server_gets_its_version_later() {
     assert!(version(&broker).await.starts_with("version 1"));
 }
 
+/// Row 26: queues without a version are of a release that wrote none, the oldest.
+#[tokio::test]
+async fn row_26_queues_without_a_version_count_as_the_oldest() {
+    let server = RedisServer::start();
+    let (broker, _) = with_clock(&server).await;
+    let found = async || {
+        let findings = broker.diagnose().await.unwrap();
+        findings.into_iter().find(|(name, _, _)| name == "redis data").unwrap().1
+    };
+    server.command(&["DEL", "lovage:{.format}"]);
+    assert!(found().await.starts_with("no version yet;"), "nothing is there");
+    broker.enqueue(vec![job("a")]).await.unwrap();
+    assert!(found().await.starts_with("version 1, by its queues"), "{}", found().await);
+    let (_other, _) = with_clock(&server).await;
+    assert!(found().await.starts_with("version 1;"), "the next one writes it");
+}
+
+/// Who may not look at the version cannot know what it would misread: it is told which rights it needs.
+#[tokio::test]
+async fn a_user_without_rights_on_the_version_is_told_the_line() {
+    let server = RedisServer::start();
+    let (broker, _) = with_clock(&server).await;
+    broker.enqueue(vec![job("a")]).await.unwrap();
+    for (there, rights) in [
+        (true, "~lovage:{exports}:* ~lovage:{.queues} +@all"),
+        (false, "~lovage:{exports}:* ~lovage:{.format} +@all"),
+        (false, "~lovage:{exports}:* ~lovage:{.queues} %R~lovage:{.format} +@all"),
+    ] {
+        if !there {
+            server.command(&["DEL", "lovage:{.format}"]);
+        }
+        let words: Vec<_> =
+            ["ACL", "SETUSER", "app", "reset", "on", ">secret"].into_iter().chain(rights.split(' ')).collect();
+        server.command(&words);
+        let url = format!("redis://app:secret@127.0.0.1:{}/", server.port());
+        let error = RedisBroker::connect(RedisConfig { url, ..RedisConfig::default() }).await.unwrap_err();
+        assert!(matches!(error, BrokerError::Misconfigured(_)), "{rights}: {error}");
+        let error = error.to_string();
+        for part in ["lovage:{.format}", "ACL SETUSER", "~lovage:*", "docs/guide/redis.md"] {
+            assert!(error.contains(part), "{rights}: {error}");
+        }
+    }
+}
+
+/// What cannot be looked at is a finding; the others are there all the same.
+#[tokio::test]
+async fn one_look_that_fails_leaves_the_others() {
+    let server = RedisServer::start();
+    let (broker, _) = with_clock(&server).await;
+    let all = broker.diagnose().await.unwrap();
+    server.command(&["ACL", "SETUSER", "default", "-info", "-script|exists"]);
+    let findings = broker.diagnose().await.unwrap();
+    let finding = |name: &str| findings.iter().find(|(found, _, _)| found == name).unwrap();
+    assert!(!finding("redis").2 && finding("redis").1.contains("'info'"), "{findings:?}");
+    assert!(!finding("redis scripts").2 && finding("redis scripts").1.contains("script"), "{findings:?}");
+    for name in ["redis latency", "redis clock", "redis data"] {
+        assert!(finding(name).2 && all.iter().any(|(found, _, fine)| found == name && *fine), "{name}: {findings:?}");
+    }
+    server.command(&["ACL", "SETUSER", "default", "resetkeys", "~other"]);
+    let findings = broker.diagnose().await.unwrap();
+    let data = findings.iter().find(|(name, _, _)| name == "redis data").unwrap();
+    assert!(!data.2 && data.1.contains("ACL SETUSER"), "{findings:?}");
+    assert!(findings.iter().any(|(name, _, fine)| name == "redis clock" && *fine), "{findings:?}");
+}
+
+/// A server that has gone is a finding, too.
+#[tokio::test]
+async fn a_server_that_has_gone_is_a_finding() {
+    let mut server = RedisServer::start();
+    let (broker, _) = with_clock(&server).await;
+    server.kill9();
+    let findings = broker.diagnose().await.unwrap();
+    assert!(findings.iter().any(|(name, _, fine)| name == "redis" && !fine), "{findings:?}");
+}
+
 /// Row 26: releases beside each other. What a newer one wrote behind a head stays there, whatever this one does to the job.
 #[tokio::test]
 async fn row_26_fields_of_a_newer_release_survive() {

@@ -2,42 +2,28 @@
 
 use lovage_adopt::{AdoptError, Adopter, AdopterConfig, Adoption, Batch};
 use lovage_core::WorkerId;
-use lovage_worker::{CancellationToken, Shutdown};
-use tokio::task::JoinSet;
+use lovage_worker::Shutdown;
 use tracing::info;
 
+use crate::beside::Beside;
 use crate::config::Config;
 use crate::error::{Failure, Outcome};
 use crate::rooms;
 
-/// The running adopters.
-#[derive(Debug)]
-pub struct Adopting {
-    stop: CancellationToken,
-    tasks: JoinSet<()>,
-}
-
-impl Adopting {
-    /// Lets each end the batch that it is at.
-    pub async fn end(self) {
-        self.stop.cancel();
-        self.tasks.join_all().await;
-    }
-}
-
 /// Starts an adopter for each queue that the settings name; they stop when the worker is to drain. With `first` it comes
-/// back only when what lies there now has been adopted: for a worker that ends when there is nothing to do.
-pub async fn start(config: &Config, worker: &WorkerId, shutdown: &Shutdown, first: bool) -> Outcome<Adopting> {
-    let mut adopting = Adopting { stop: shutdown.drain.child_token(), tasks: JoinSet::new() };
+/// back only when what lies there now has been adopted, or the worker is to drain: for a worker that ends when there is
+/// nothing to do.
+pub async fn start(config: &Config, worker: &WorkerId, shutdown: &Shutdown, first: bool) -> Outcome<Beside> {
+    let mut adopting = Beside::new(shutdown);
     for mut adopter in adopters(config, worker).await? {
         if first {
-            if let Some(Batch { adopted, known, dead }) = adopter.drain().await? {
-                info!(adopted, known, dead, "adopted what was there");
-            } else {
-                info!("another worker adopts it");
+            match adopting.before(adopter.drain_until(&adopting.stop)).await.transpose()?.flatten() {
+                Some(Batch { adopted, known, dead }) => info!(adopted, known, dead, "adopted what was there"),
+                None if adopting.stop.is_cancelled() => info!("not adopting: the worker is to stop"),
+                None => info!("another worker adopts it"),
             }
         }
-        adopting.tasks.spawn(adopter.run(adopting.stop.clone()));
+        adopting.spawn(adopter.run(adopting.stop.clone()));
     }
     Ok(adopting)
 }

@@ -5,6 +5,7 @@
 
 mod adoption;
 mod arguments;
+mod beside;
 mod commands;
 mod config;
 mod doors;

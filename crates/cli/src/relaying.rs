@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use lovage_broker::{OsEntropy, SystemClock};
 use lovage_outbox::{Address, LateProducer, Outbox, OutboxError, Relay, RelayConfig, SpoolConfig, Spooled};
-use lovage_worker::{CancellationToken, Shutdown};
-use tokio::task::JoinSet;
+use lovage_worker::Shutdown;
 use tracing::info;
 
+use crate::beside::Beside;
 use crate::config::Config;
 use crate::error::{Failure, Outcome};
 use crate::{duration, rooms};
@@ -32,30 +32,10 @@ fn producer(config: &Config) -> Arc<LateProducer> {
     Arc::new(LateProducer::new(rooms::connect(config)))
 }
 
-/// The relay that runs beside a worker, if the settings want one.
-#[derive(Debug)]
-pub struct Relaying {
-    stop: CancellationToken,
-    now: CancellationToken,
-    tasks: JoinSet<()>,
-}
-
-impl Relaying {
-    /// Lets it end the batch that it is at, unless the worker is to stop at once: what was not settled is taken again.
-    pub async fn end(mut self) {
-        self.stop.cancel();
-        tokio::select! {
-            () = self.now.cancelled() => self.tasks.abort_all(),
-            () = async { while self.tasks.join_next().await.is_some() {} } => {}
-        }
-    }
-}
-
-/// Starts it; it stops when the worker is to drain. With `first` it comes back only when what lies there now has been
-/// moved: for a worker that ends when there is nothing to do.
-pub async fn start(config: &Config, shutdown: &Shutdown, first: bool) -> Outcome<Relaying> {
-    let (stop, now) = (shutdown.drain.child_token(), shutdown.now.clone());
-    let mut relaying = Relaying { stop, now, tasks: JoinSet::new() };
+/// Starts the relay that runs beside a worker, if the settings want one; it stops when the worker is to drain. With `first`
+/// it comes back only when what lies there now has been moved: for a worker that ends when there is nothing to do.
+pub async fn start(config: &Config, shutdown: &Shutdown, first: bool) -> Outcome<Beside> {
+    let mut relaying = Beside::new(shutdown);
     if !config.outbox.relay {
         return Ok(relaying);
     }
@@ -74,7 +54,7 @@ pub async fn start(config: &Config, shutdown: &Shutdown, first: bool) -> Outcome
             }
         }
     }
-    relaying.tasks.spawn(relay.run(relaying.stop.clone()));
+    relaying.spawn(relay.run(relaying.stop.clone()));
     Ok(relaying)
 }
 

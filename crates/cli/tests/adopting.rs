@@ -13,7 +13,7 @@ use apalis_core::task::task_id::TaskId;
 use apalis_redis::{Config, ConnectionManager, RedisStorage};
 use lovage_broker::{Reader as _, RedisBroker, RedisConfig};
 use lovage_core::{Counts, EventKind, QueueName, State};
-use lovage_testkit::{Process, RedisServer, Signal, eventually};
+use lovage_testkit::{Process, Proxy, RedisServer, Signal, eventually};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -154,6 +154,29 @@ async fn a_worker_takes_over_what_is_there_and_ends() {
     let id = "shop::Email:7".parse().expect("a valid id");
     let job = broker.job(Some(&stage.queue), &id).await.expect("job answers").expect("it is there");
     assert_eq!((job.state, job.metadata["apalis_id"].as_str()), (State::Completed, "7"));
+}
+
+/// A worker that takes over what is there hears a signal meanwhile; what it leaves is the next one's.
+#[tokio::test]
+async fn a_worker_that_is_to_stop_ends_with_the_batch_that_it_is_at() {
+    let stage = Stage::new();
+    stage.push(20_000).await;
+    // Each batch takes some round trips of half a second.
+    let proxy = Proxy::start(stage.server.address()).await;
+    proxy.delay(Duration::from_millis(500));
+    let args = ["worker", "--queues", "emails", "--exit-when-empty", "--adopt-apalis", ADOPT];
+    let mut command = stage.command(&args);
+    command.env("LOVAGE_ADOPT__REDIS_URL", format!("redis://{}/", proxy.address()));
+    let mut worker = Process::start(command, &stage.folder.path().join("stopped.log"));
+    stage.until("the first batch has arrived", |counts| counts.unfinished() > 0).await;
+    worker.signal(Signal::Term);
+    let ended = worker.ended(PATIENCE).await;
+    let (log, here) = (worker.output(), stage.until("it answers", |_| true).await);
+    assert!(ended.success(), "{log}");
+    assert!(here.completed + here.unfinished() < 10_000, "it took over all the same: {log}");
+    proxy.delay(Duration::ZERO);
+    let _next = stage.worker("next");
+    stage.until("all have ended", |counts| counts.completed == 20_000).await;
 }
 
 /// apalis' Redis need not be ours: here our queue is the embedded file.

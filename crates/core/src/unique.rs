@@ -15,7 +15,8 @@ use crate::limits::{MAX_UNIQUE_KEY_BYTES, MAX_UNIQUE_TTL};
 pub struct Unique {
     /// What is unique, e.g. `report:2026-11`.
     pub key: String,
-    /// How long the lock lives at most, in milliseconds; 24 hours by default.
+    /// How long the lock lives at most, in milliseconds; 24 hours by default. Where debouncing puts the holder off, this
+    /// is counted from when it is due then.
     #[serde(default = "Unique::default_ttl_ms")]
     pub ttl_ms: u64,
     /// What happens to a second job with the key.
@@ -48,7 +49,8 @@ pub enum OnConflict {
     Return,
     /// The new job is refused, naming the holder.
     Reject,
-    /// A holder that still waits takes the new job's content (last write wins, its id and its place stay). If it
+    /// A holder that still waits takes the new job's content and its `expires_at`, also if that is none (last write
+    /// wins; its id, its place and when it is due stay). If it
     /// already runs, the new job is enqueued beside it and takes the key over, so that no change is lost; at most one
     /// job with the key waits, and the two may run at the same time.
     Replace,

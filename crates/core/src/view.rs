@@ -91,6 +91,21 @@ pub struct JobView {
     pub errors: Vec<PastError>,
 }
 
+impl JobView {
+    /// Whether a look at the same job later shows what a copy made of this one has: where it stands since when, what it is
+    /// and when it is due. What its attempts left (errors, progress, a result) is no part of that.
+    pub fn is_unchanged(&self, later: &Self) -> bool {
+        let stands =
+            |job: &Self| (job.state, job.since, job.enqueued_at, job.attempt, job.priority, job.due_at, job.expires_at);
+        let content = |job: &Self| (job.timeout_ms, job.args.as_ref().map(|args| args.get().to_owned()));
+        stands(self) == stands(later)
+            && content(self) == content(later)
+            && (&self.id, &self.queue, &self.kind, &self.tenant, &self.key)
+                == (&later.id, &later.queue, &later.kind, &later.tenant, &later.key)
+            && (&self.retry, &self.tags, &self.metadata) == (&later.retry, &later.tags, &later.metadata)
+    }
+}
+
 /// Jobs per state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counts {

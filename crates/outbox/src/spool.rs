@@ -99,7 +99,7 @@ impl Spooled {
         let options = options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full);
         let address = Address(Place::Sqlite(Box::new(options.clone())));
         let table = SqliteTable::new(&address, &options);
-        table.init().await?;
+        table.init_spool().await?;
         Ok(Self { config, jobs, table, address, clock, entropy })
     }
 

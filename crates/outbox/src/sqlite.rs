@@ -85,8 +85,10 @@ const FAILURES: &str = "SELECT id, queue, kind, coalesce(error, '') AS error, fa
 const RETRY: &str = "UPDATE lovage_outbox SET failed_at = NULL, error = NULL, due_at = NULL, sent_at = NULL
      WHERE failed_at IS NOT NULL AND (?1 IS NULL OR id IN (SELECT value FROM json_each(?1)))";
 const INSERT: &str = "INSERT INTO lovage_outbox (id, queue, kind, args, options) VALUES (?1, ?2, ?3, ?4, ?5)";
-const HELD: &str = "SELECT count(*), coalesce(sum(length(CAST(args AS blob)) + length(CAST(options AS blob))), 0)
-      FROM lovage_outbox";
+/// What triggers count, so that an insert costs the same however much waits.
+const HELD: &str = "SELECT jobs, bytes FROM lovage_spool";
+/// Whether the file has those triggers: one of an older release has not.
+const COUNTS: &str = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'lovage_spool')";
 const WAITS: &str =
     "SELECT EXISTS (SELECT 1 FROM lovage_outbox WHERE queue = ?1 AND due_at IS NULL AND failed_at IS NULL)";
 
@@ -121,6 +123,21 @@ impl SqliteTable {
         create(&self.path)
             .map_err(|error| OutboxError::Store { place: self.address.to_string(), reason: error.to_string() })?;
         sqlx::raw_sql(include_str!("sqlite.sql")).execute(&self.pool).await.map(drop).map_err(self.wrong())
+    }
+
+    /// As [`Self::init`], and has the file count what it holds; what is there already is counted once.
+    pub async fn init_spool(&self) -> Result<(), OutboxError> {
+        self.init().await?;
+        let counting = async {
+            if sqlx::query_scalar(COUNTS).fetch_one(&self.pool).await? {
+                return Ok(());
+            }
+            // Under the write lock: nothing is inserted between the count and the triggers, and who comes second finds both.
+            let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+            sqlx::raw_sql(include_str!("spool.sql")).execute(&mut *tx).await?;
+            tx.commit().await
+        };
+        counting.await.map_err(self.wrong())
     }
 
     pub async fn heads(&self, after: &str, most: usize) -> Result<Heads, OutboxError> {
@@ -273,4 +290,37 @@ fn failure(row: &SqliteRow) -> Result<FailedRow, sqlx::Error> {
         error: row.try_get("error")?,
         failed_at: Timestamp::from_millis(row.try_get::<i64, _>("failed_at")? as u64),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Place;
+
+    async fn spool(folder: &Path) -> SqliteTable {
+        let options = SqliteConnectOptions::new().filename(folder.join("spool.db"));
+        let address = Address(Place::Sqlite(Box::new(options.clone())));
+        let table = SqliteTable::new(&address, &options);
+        table.init_spool().await.unwrap();
+        table
+    }
+
+    /// What SQLite does for a statement, and for what its triggers do.
+    async fn plan(table: &SqliteTable, sql: &'static str) -> Vec<String> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(&table.pool).await;
+        rows.unwrap().iter().map(|row| row.try_get("detail").unwrap()).collect()
+    }
+
+    /// How many bytes are held is asked at every insert, under the lock that all others wait for.
+    #[tokio::test]
+    async fn what_is_held_is_known_without_reading_the_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let table = spool(folder.path()).await;
+        let steps = plan(&table, HELD).await;
+        assert!(!steps.is_empty() && steps.iter().all(|step| !step.contains("lovage_outbox")), "{steps:?}");
+        let steps = plan(&table, INSERT).await;
+        assert!(steps.iter().all(|step| !step.contains("SCAN lovage_outbox")), "{steps:?}");
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM lovage_spool").fetch_one(&table.pool).await.unwrap();
+        assert_eq!(rows, 1);
+    }
 }

@@ -200,6 +200,10 @@ impl Operator for FaultyBroker {
         self.inner.delete(queue, id).await
     }
 
+    async fn delete_seen(&self, seen: &JobView) -> Result<bool> {
+        self.inner.delete_seen(seen).await
+    }
+
     async fn edit(&self, queue: &QueueName, id: &JobId, edit: Edit) -> Result<()> {
         self.inner.edit(queue, id, edit).await
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::{
-    Change, DiscardReason, JobId, JobSpec, Limits, Pause, Priority, QueueName, RawJson, State, Subject, Timestamp,
-    WorkerId,
+    Change, DiscardReason, JobId, JobSpec, JobView, Limits, Pause, Priority, QueueName, RawJson, State, Subject,
+    Timestamp, WorkerId,
 };
 
 use super::Result;
@@ -26,6 +26,10 @@ pub trait Operator: Send + Sync {
 
     /// Removes a job and all that belongs to it. A running job is refused: cancel it first.
     async fn delete(&self, queue: &QueueName, id: &JobId) -> Result<()>;
+
+    /// As [`Self::delete`], but only if the job is still as it was `seen` ([`JobView::is_unchanged`]), decided in one step:
+    /// for whoever has made a copy of it. Answers whether it was; a job that is not there was not.
+    async fn delete_seen(&self, seen: &JobView) -> Result<bool>;
 
     /// Changes a job that is not running.
     async fn edit(&self, queue: &QueueName, id: &JobId, edit: Edit) -> Result<()>;

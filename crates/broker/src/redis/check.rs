@@ -6,6 +6,7 @@ use lovage_core::Timestamp;
 use tokio::time::Instant;
 
 use super::Result;
+use super::fault::is_forbidden;
 use super::link::Link;
 use super::node::Node;
 use super::reply::{count, list, text};
@@ -68,7 +69,7 @@ async fn check_server(node: &Node, in_cluster: bool) -> Result<()> {
     let facts = match Facts::ask(node).await {
         Ok(facts) => facts,
         // Some managed services and access rules forbid INFO; the scripts themselves will show whether it works.
-        Err(BrokerError::Misconfigured(reason)) if reason.contains("NOPERM") || reason.contains("no permission") => {
+        Err(reason) if is_forbidden(&reason) => {
             tracing::warn!(%reason, "cannot look at the server's settings; make sure that it never evicts keys");
             return Ok(());
         }
@@ -97,27 +98,57 @@ async fn check_server(node: &Node, in_cluster: bool) -> Result<()> {
     }
 }
 
-/// Name, finding and whether it is fine, of all that is worth knowing.
-pub(super) async fn diagnose(link: &Link, machine: Timestamp) -> Result<Vec<Finding>> {
-    let (nodes, bare) = link.nodes().await?;
+/// Name, finding and whether it is fine, of all that is worth knowing. What cannot be looked at is a finding, too, and
+/// keeps nobody from the others.
+pub(super) async fn diagnose(link: &Link, machine: Timestamp) -> Vec<Finding> {
+    let (nodes, bare) = match link.nodes().await {
+        Ok(found) => found,
+        Err(error) => return vec![failed("redis", &error)],
+    };
     let mut findings = Vec::new();
     if link.is_cluster() {
         let slots = if bare == 0 { "all slots served".to_owned() } else { format!("{bare} slots without a server") };
         findings.push(("redis cluster".into(), format!("{} primaries, {slots}", nodes.len()), bare == 0));
     }
     for node in nodes {
-        findings.extend(diagnose_server(&node, machine).await?);
+        findings.extend(diagnose_server(&node, machine).await);
     }
-    Ok(findings)
+    findings
 }
 
-async fn diagnose_server(node: &Node, machine: Timestamp) -> Result<Vec<Finding>> {
+/// A look that failed.
+pub(super) fn failed(name: &str, error: &BrokerError) -> Finding {
+    (name.to_owned(), error.to_string(), false)
+}
+
+fn finding(name: &str, text: String, fine: bool) -> Finding {
+    (name.to_owned(), text, fine)
+}
+
+async fn diagnose_server(node: &Node, machine: Timestamp) -> Vec<Finding> {
     let started = Instant::now();
-    node.tell(&redis::cmd("PING")).await?;
-    let ping = started.elapsed();
-    let facts = Facts::ask(node).await?;
-    let version = facts.version();
-    let policy = facts.get("maxmemory_policy");
+    let latency = match node.tell(&redis::cmd("PING")).await {
+        Ok(_) => {
+            let ping = started.elapsed();
+            let text = format!("{:.1} ms for a PING", ping.as_secs_f64() * 1_000.0);
+            finding("redis latency", text, ping.as_millis() < 100)
+        }
+        // Whoever does not answer is not asked four times.
+        Err(error) if error.is_transient() => return vec![failed("redis", &error)],
+        Err(error) => failed("redis latency", &error),
+    };
+    let mut findings = match Facts::ask(node).await {
+        Ok(facts) => settings(&facts, node),
+        Err(error) => vec![failed("redis", &error)],
+    };
+    findings.push(latency);
+    findings.push(clock(node, machine).await.unwrap_or_else(|error| failed("redis clock", &error)));
+    findings.push(scripts(node).await.unwrap_or_else(|error| failed("redis scripts", &error)));
+    findings
+}
+
+/// What the server says of itself.
+fn settings(facts: &Facts, node: &Node) -> Vec<Finding> {
     let limit = if facts.has_memory_limit() { facts.get("maxmemory_human") } else { "no limit" };
     let persistence = match (facts.get("aof_enabled"), facts.get("aof_last_write_status")) {
         ("1", "ok") => ("append-only file".to_owned(), true),
@@ -128,17 +159,14 @@ async fn diagnose_server(node: &Node, machine: Timestamp) -> Result<Vec<Finding>
         "" | "0" => "none: this machine's end is the jobs' end".to_owned(),
         number => format!("{number} connected"),
     };
-    let finding = |name: &str, text: String, fine: bool| (name.to_owned(), text, fine);
-    Ok(vec![
-        finding("redis", format!("{} at {}", facts.get("redis_version"), node.address()), version >= OLDEST),
+    let version = format!("{} at {}", facts.get("redis_version"), node.address());
+    vec![
+        finding("redis", version, facts.version() >= OLDEST),
         finding("redis memory", format!("{} used, {limit}", facts.get("used_memory_human")), true),
-        finding("redis eviction", policy.to_owned(), facts.evicting_policy().is_none()),
+        finding("redis eviction", facts.get("maxmemory_policy").to_owned(), facts.evicting_policy().is_none()),
         finding("redis persistence", persistence.0, persistence.1),
         finding("redis replicas", replicas, true),
-        finding("redis latency", format!("{:.1} ms for a PING", ping.as_secs_f64() * 1_000.0), ping.as_millis() < 100),
-        clock(node, machine).await?,
-        scripts(node).await?,
-    ])
+    ]
 }
 
 /// How far the machine's clock is from Redis'. For people only: nothing compares the two.
@@ -148,7 +176,7 @@ async fn clock(node: &Node, machine: Timestamp) -> Result<Finding> {
     let [seconds, micros] = parts[..] else { return Err(BrokerError::Protocol("TIME answered no time".into())) };
     let away = machine.as_millis() as i64 - (seconds * 1_000 + micros / 1_000) as i64;
     let text = format!("this machine is {away} ms ahead of Redis (Redis' clock counts)");
-    Ok(("redis clock".into(), text, away.abs() < 60_000))
+    Ok(finding("redis clock", text, away.abs() < 60_000))
 }
 
 async fn scripts(node: &Node) -> Result<Finding> {
@@ -156,5 +184,6 @@ async fn scripts(node: &Node) -> Result<Finding> {
     let mut cmd = redis::cmd("SCRIPT");
     cmd.arg("EXISTS").arg(&hashes);
     let known = list(node.tell(&cmd).await?)?.iter().map(count).collect::<Result<Vec<_>>>()?.into_iter().sum::<u64>();
-    Ok(("redis scripts".into(), format!("{known} of {} cached; the others are sent when needed", hashes.len()), true))
+    let text = format!("{known} of {} cached; the others are sent when needed", hashes.len());
+    Ok(finding("redis scripts", text, true))
 }

@@ -50,6 +50,11 @@ pub(super) fn broker_error(address: &str, error: &RedisError) -> BrokerError {
     }
 }
 
+/// Whether the user of the address lacks the right for a call.
+pub(super) fn is_forbidden(error: &BrokerError) -> bool {
+    matches!(error, BrokerError::Misconfigured(reason) if reason.contains("NOPERM") || reason.contains("no permission"))
+}
+
 /// What a person has to change, when the two sides do not fit together.
 fn setup_problem(error: &RedisError, text: &str) -> Option<&'static str> {
     let lower = text.to_lowercase();

@@ -108,6 +108,11 @@ impl Keys {
         Arc::clone(keys)
     }
 
+    /// All of them, as a pattern for the rights of a user.
+    pub(super) fn all(&self) -> String {
+        format!("{}*", self.prefix)
+    }
+
     /// The set of names of queues.
     pub(super) fn queues(&self) -> String {
         format!("{}{{.queues}}", self.prefix)

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lovage_core::{
-    Change, DiscardReason, IllegalChange, JobId, JobSpec, Limits, NewJob, Pause, QueueName, State, Subject, WorkerId,
+    Change, DiscardReason, IllegalChange, JobId, JobSpec, JobView, Limits, NewJob, Pause, QueueName, State, Subject,
+    WorkerId,
 };
 use redis::Cmd;
 
@@ -44,6 +45,15 @@ impl Operator for RedisBroker {
 
     async fn delete(&self, queue: &QueueName, id: &JobId) -> Result<()> {
         self.operate(queue, id, BulkAction::Delete).await.map(drop)
+    }
+
+    async fn delete_seen(&self, seen: &JobView) -> Result<bool> {
+        for _ in 0..EDIT_TRIES {
+            if let Some(answer) = self.try_delete_seen(seen).await? {
+                return Ok(answer);
+            }
+        }
+        Err(BrokerError::Unavailable(format!("job {} is being changed by somebody else; try again", seen.id)))
     }
 
     async fn edit(&self, queue: &QueueName, id: &JobId, edit: Edit) -> Result<()> {
@@ -141,6 +151,25 @@ impl RedisBroker {
                 Ok(Some((worker, count(&items.take()?)?)))
             }
             _ => Err(illegal(&text(items.take()?)?, change_of(action))),
+        }
+    }
+
+    /// Reads the job, compares it, and deletes it if nobody changed it between the two. Nothing if somebody did.
+    async fn try_delete_seen(&self, seen: &JobView) -> Result<Option<bool>> {
+        let Some(facts) = self.facts(&seen.queue, &seen.id).await? else { return Ok(Some(false)) };
+        let (stored, head, score) = (facts.stored.clone(), facts.head.clone(), facts.score);
+        if !seen.is_unchanged(&facts.into_view(&seen.queue)?) {
+            return Ok(Some(false));
+        }
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(action_name(BulkAction::Delete)).arg(seen.id.as_str()).arg(&stored).arg(&head).arg(score);
+        };
+        let mut items = Items::of(self.run_with_log(&OPERATE, &seen.queue, &seen.id, fill).await?)?;
+        match text(items.take()?)?.as_str() {
+            "ok" => Ok(Some(true)),
+            "missing" => Ok(Some(false)),
+            "changed" => Ok(None),
+            _ => Err(illegal(&text(items.take()?)?, change_of(BulkAction::Delete))),
         }
     }
 

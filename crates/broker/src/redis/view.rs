@@ -12,8 +12,10 @@ pub(super) struct Facts {
     pub id: JobId,
     /// As it is stored, with its first bytes.
     pub stored: Vec<u8>,
-    head: Vec<u8>,
-    score: i64,
+    /// As it is stored.
+    pub head: Vec<u8>,
+    /// When it is due or its lease ends, in ms; 0 in other states.
+    pub score: i64,
     result: String,
     errors: String,
     progress: String,

@@ -3,11 +3,17 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use sqlx::Row as _;
+
 use super::claim::Waiting;
 use super::desk::Desk;
 use super::fault::Fault;
 use super::line::{level_start, place_of};
-use super::share::{Candidate, Turn};
+use super::share::{Deep, Turn};
+use super::turns::LOOKED_AT;
+
+/// The jobs of a lane.
+const IN_LANE: &str = "job_lane WHERE queue = ?1 AND state = 7 AND lane = level.value ->> 1";
 
 /// How many of the next `count` jobs are to be the oldest of their line, when it gave out `given` before.
 pub(super) fn aged_of(given: u32, count: usize, ageing: u32) -> usize {
@@ -54,31 +60,47 @@ impl Desk<'_> {
         Ok(rows)
     }
 
-    /// The same of a tenant's line, as far as it was not given out by this claim.
-    pub(super) async fn oldest_of_turn(&mut self, turn: &Turn, count: usize) -> Result<VecDeque<Candidate>, Fault> {
-        let Some((lane, head)) = turn.streams.first().and_then(|home| Some((home.lane, home.jobs.front()?.sort)))
-        else {
-            return Ok(VecDeque::new());
-        };
-        let sql = "SELECT json_object('seq', job.seq, 'sort', job.sort, 'id', job.id, 'attempt', attempt, \
-                   'failed', failed, 'lost', lost, 'enqueued_at', enqueued_at, 'priority', priority, 'kind', kind, \
-                   'key', flow_key, 'slot', slot) FROM json_each(?2) AS level CROSS JOIN job ON job.seq IN (";
-        let within = "AND sort >= level.value AND sort < level.value + ?4 ORDER BY sort LIMIT ?3 + 0)";
-        let from_lane = "SELECT seq FROM job INDEXED BY job_lane WHERE queue = ?1 AND state = 7 AND lane = ?5 ";
-        let plain = "SELECT seq FROM job INDEXED BY job_line WHERE queue = ?1 AND state = 1 AND ?5 = 0 ";
-        let sql = [sql, if lane == 0 { plain } else { from_lane }, within].concat();
-        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(self.line.key).bind(levels_behind(head));
-        let query = query.bind(count as i64).bind(level_start(1)).bind(lane);
-        let rows: Vec<String> = query.fetch_all(&mut *self.conn).await?;
-        let mut rows: Vec<Candidate> = rows.iter().map(|row| serde_json::from_str(row)).collect::<Result<_, _>>()?;
-        rows.sort_by_key(|job| place_of(job.sort));
-        Ok(rows.into())
+    /// The same of a tenant's lines, as far as they were not given out by this claim: its own, and those of its jobs that were
+    /// held back and may start again.
+    pub(super) async fn oldest_of_turn(&mut self, turn: &Turn, count: usize) -> Result<VecDeque<Deep>, Fault> {
+        let open = turn.streams.iter().enumerate().filter(|(_, stream)| stream.closed.is_none());
+        let heads = open.filter_map(|(index, stream)| Some((index, stream.lane, stream.jobs.front()?.sort)));
+        let levels: Vec<_> =
+            heads.flat_map(|(index, lane, head)| starts_behind(head).map(move |start| (index, lane, start))).collect();
+        // With very many lanes a large claim knows less of each level; the next one reads on.
+        let count = count.min((LOOKED_AT / levels.len().max(1)).max(1));
+        let (plain, laned): (Vec<_>, Vec<_>) = levels.into_iter().partition(|(_, lane, _)| *lane == 0);
+        let mut found = Vec::new();
+        for (levels, which) in [(plain, "job_line WHERE queue = ?1 AND state = 1"), (laned, IN_LANE)] {
+            if levels.is_empty() {
+                continue;
+            }
+            let sql = [
+                "SELECT level.value ->> 0, json_object('seq', job.seq, 'sort', job.sort, 'id', job.id, 'attempt', attempt, \
+                 'failed', failed, 'lost', lost, 'enqueued_at', enqueued_at, 'priority', priority, 'kind', kind, \
+                 'key', flow_key, 'slot', slot) FROM json_each(?2) AS level CROSS JOIN job ON job.seq IN \
+                 (SELECT seq FROM job INDEXED BY ",
+                which,
+                " AND sort >= level.value ->> 2 AND sort < (level.value ->> 2) + ?4 ORDER BY sort LIMIT ?3 + 0)",
+            ];
+            let query = sqlx::query(sqlx::AssertSqlSafe(sql.concat())).bind(self.line.key);
+            let query = query.bind(serde_json::to_string(&levels)?).bind(count as i64).bind(level_start(1));
+            for row in query.fetch_all(&mut *self.conn).await? {
+                let (stream, job): (i64, String) = (row.try_get(0)?, row.try_get(1)?);
+                found.push(Deep { stream: stream as usize, job: serde_json::from_str(&job)? });
+            }
+        }
+        found.sort_by_key(|deep| place_of(deep.job.sort));
+        Ok(found.into())
     }
 }
 
 /// Where the levels behind that of a job begin, as a JSON array.
 fn levels_behind(sort: i64) -> String {
-    let starts: Vec<_> =
-        (0..=9).map(level_start).filter(|start| *start > sort).map(|start| start.to_string()).collect();
+    let starts: Vec<_> = starts_behind(sort).map(|start| start.to_string()).collect();
     format!("[{}]", starts.join(","))
+}
+
+fn starts_behind(sort: i64) -> impl Iterator<Item = i64> {
+    (0..=9).map(level_start).filter(move |start| *start > sort)
 }

@@ -17,7 +17,7 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Insert<'d> {
     pub draft: &'d Draft,
-    /// Who gives the content: a later one that took over.
+    /// Who gives the content, and says when it expires: a later one that took over.
     pub content: &'d Draft,
     /// Who says when it is due: a later one that put it off.
     pub timing: &'d Draft,
@@ -66,7 +66,7 @@ impl Desk<'_> {
                 sort,
                 place,
                 draft.priority,
-                draft.expires_at,
+                content.expires_at,
                 lock.map(|lock| &lock.digest),
                 lock.map_or(0, |lock| lock.ttl),
                 lock.map_or(0, super::row::Lock::holds_ttl),

@@ -1,10 +1,11 @@
 //! Stepping in from outside: what people do to single jobs, and through [`super::bulk`] to whole states.
 
 use async_trait::async_trait;
-use lovage_core::{Change, DiscardReason, EventKind, IllegalChange, JobId, QueueName, State};
+use lovage_core::{Change, DiscardReason, EventKind, IllegalChange, JobId, JobView, QueueName, State};
 
 use super::desk::{Batch, Desk};
 use super::fault::Fault;
+use super::read;
 use super::registry::send_control;
 use super::row::Row;
 use super::step::Step;
@@ -41,6 +42,30 @@ impl Command for Act {
         }
         desk.act(self.action, vec![row]).await?;
         Ok(Cancelled::Now)
+    }
+}
+
+/// Deletes a job that is still as it was seen.
+#[derive(Debug)]
+pub(super) struct DeleteSeen(pub JobView);
+
+#[async_trait]
+impl Command for DeleteSeen {
+    type Answer = bool;
+
+    async fn run(&self, step: &mut Step<'_>) -> Result<bool, Fault> {
+        let Self(seen) = self;
+        let Some(mut desk) = step.desk(&seen.queue).await? else { return Ok(false) };
+        let Some(row) = desk.row(&seen.id).await? else { return Ok(false) };
+        let now = read::find(desk.conn, Some(&seen.queue), &seen.id).await?;
+        if !now.is_some_and(|now| seen.is_unchanged(&now)) {
+            return Ok(false);
+        }
+        if !BulkAction::Delete.allows(row.state) {
+            return Err(IllegalChange { from: row.state, change: change_of(BulkAction::Delete) }.into());
+        }
+        desk.act(BulkAction::Delete, vec![row]).await?;
+        Ok(true)
     }
 }
 

@@ -11,7 +11,7 @@ use super::desk::Desk;
 use super::enqueue::Draft;
 use super::fault::Fault;
 use super::insert::Insert;
-use super::row::{LANED, code, id_of, state_of};
+use super::row::{LANED, Lock, code, id_of, state_of};
 use crate::api::{EnqueueOutcome, Refused};
 
 /// Who has a unique key.
@@ -20,6 +20,20 @@ struct Holder {
     id: JobId,
     /// Absent when the job is gone.
     state: Option<State>,
+    /// Until when the key is taken, in ms.
+    until: i64,
+    enqueued_at: i64,
+    /// Whether it is scheduled and never ran: only then it can be put off.
+    is_fresh: bool,
+}
+
+impl Holder {
+    /// When it is due if `draft` puts it off: no later than its longest wait allows. Nothing if it is not put off.
+    fn put_off(&self, draft: &Draft, now: Timestamp) -> Option<i64> {
+        let longest = draft.max_wait_ms.filter(|_| self.is_fresh)?;
+        let due = draft.due(now).unwrap_or(now).as_millis() as i64;
+        Some(due.min(self.enqueued_at.saturating_add_unsigned(longest)))
+    }
 }
 
 /// What a batch comes to, decided in memory: as if its jobs came one by one.
@@ -35,8 +49,8 @@ pub(super) struct Plan<'d> {
     inserted: HashMap<JobId, usize>,
     /// New content of jobs that were there before.
     replaced: HashMap<JobId, &'d Draft>,
-    /// Who puts them off: the latest that debounces.
-    put_off: HashMap<JobId, &'d Draft>,
+    /// When those of them are due that are put off, in ms: as the latest that debounces says.
+    put_off: HashMap<JobId, i64>,
     /// Digests whose lock changed hands: to whom and until when.
     locks: HashMap<&'d str, (JobId, i64)>,
     depths: Depths,
@@ -67,7 +81,7 @@ impl<'d> Plan<'d> {
             };
         }
         if let Some(lock) = &draft.lock
-            && let Some(outcome) = self.meet(draft, &lock.digest)
+            && let Some(outcome) = self.meet(draft, lock)
         {
             return outcome;
         }
@@ -75,9 +89,11 @@ impl<'d> Plan<'d> {
             return EnqueueOutcome::Refused(full.into());
         }
         if let Some(lock) = &draft.lock {
-            let until = self.now.as_millis() as i64 + lock.ttl;
+            let enqueued_at = self.now.as_millis() as i64;
+            let (until, state) = (enqueued_at + lock.ttl, Some(State::Available));
             self.locks.insert(&lock.digest, (draft.id.clone(), until));
-            let holder = Holder { id: draft.id.clone(), state: Some(State::Available) };
+            let is_fresh = draft.due(self.now).is_some();
+            let holder = Holder { id: draft.id.clone(), state, until, enqueued_at, is_fresh };
             self.holders.insert(lock.digest.clone(), holder);
         }
         if draft.chosen || draft.lock.is_some() {
@@ -89,22 +105,28 @@ impl<'d> Plan<'d> {
     }
 
     /// What follows when somebody else has the key; nothing if the new job takes it.
-    fn meet(&mut self, draft: &'d Draft, digest: &str) -> Option<EnqueueOutcome> {
-        let holder = self.holders.get(digest)?;
+    fn meet(&mut self, draft: &'d Draft, lock: &'d Lock) -> Option<EnqueueOutcome> {
+        let holder = self.holders.get_mut(&lock.digest)?;
         let id = holder.id.clone();
         match (draft.on_conflict, holder.state) {
             (OnConflict::Reject, _) => Some(EnqueueOutcome::Refused(Refused::UniqueTaken { holder: id })),
             (OnConflict::Replace, Some(State::Running)) => None,
             (OnConflict::Replace, Some(state)) if !state.is_final() => {
+                let due = holder.put_off(draft, self.now);
+                if let Some(due) = due {
+                    // The key is not free before the job has had its time, counted from when it is due.
+                    holder.until = holder.until.max(due + lock.ttl);
+                    self.locks.insert(&lock.digest, (id.clone(), holder.until));
+                }
                 if let Some(&index) = self.inserted.get(&id) {
                     self.inserts[index].content = draft;
-                    if draft.max_wait_ms.is_some() {
+                    if due.is_some() {
                         self.inserts[index].timing = draft;
                     }
                 } else {
                     self.replaced.insert(id.clone(), draft);
-                    if draft.max_wait_ms.is_some() {
-                        self.put_off.insert(id.clone(), draft);
+                    if let Some(due) = due {
+                        self.put_off.insert(id.clone(), due);
                     }
                 }
                 if let Some(text) = self.known.get_mut(&id) {
@@ -142,7 +164,8 @@ impl Desk<'_> {
 
     /// The holders of those of `digests` that are taken.
     async fn holders(&mut self, digests: &[&String]) -> Result<HashMap<String, Holder>, Fault> {
-        let sql = "SELECT held.digest, held.job, job.state FROM json_each(?2) AS wanted \
+        let sql = "SELECT held.digest, held.job, job.state, held.until, coalesce(job.enqueued_at, 0), \
+                   coalesce(job.attempt, 0) FROM json_each(?2) AS wanted \
                    CROSS JOIN unique_lock AS held ON held.queue = ?1 AND held.digest = wanted.value \
                    LEFT JOIN job ON job.id = held.job AND job.queue = ?1 WHERE held.until > ?3";
         let digests = serde_json::to_string(digests)?;
@@ -151,18 +174,16 @@ impl Desk<'_> {
         rows.iter()
             .map(|row| {
                 let state = row.try_get::<Option<i64>, _>(2)?.map(state_of).transpose()?;
-                Ok((row.try_get(0)?, Holder { id: id_of(row.try_get(1)?)?, state }))
+                let is_fresh = state == Some(State::Scheduled) && row.try_get::<i64, _>(5)? == 0;
+                let (id, until, enqueued_at) = (id_of(row.try_get(1)?)?, row.try_get(3)?, row.try_get(4)?);
+                Ok((row.try_get(0)?, Holder { id, state, until, enqueued_at, is_fresh }))
             })
             .collect()
     }
 
-    /// Gives waiting jobs new content; their ids and places stay. They belong to the tenant and the key that it names.
-    /// Those in `put_off` are due later, if they are scheduled and never ran.
-    async fn replace(
-        &mut self,
-        replaced: &HashMap<JobId, &Draft>,
-        put_off: &HashMap<JobId, &Draft>,
-    ) -> Result<(), Fault> {
+    /// Gives waiting jobs new content; their ids and places stay. They belong to the tenant and the key that it names, and
+    /// expire when it does. Those in `put_off` are due then.
+    async fn replace(&mut self, replaced: &HashMap<JobId, &Draft>, put_off: &HashMap<JobId, i64>) -> Result<(), Fault> {
         let rows = self.rows_by_id(replaced.keys()).await?;
         self.find_homes(replaced.values().filter_map(|draft| draft.tenant.as_ref())).await?;
         let (mut texts, mut moves) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
@@ -181,17 +202,15 @@ impl Desk<'_> {
             }
             let state = if lane == 0 { code(row.state) } else { LANED };
             let slot = i64::from(row.slot && is_same_key);
-            let later = put_off.get(&row.id).filter(|_| row.state == State::Scheduled && row.attempt == 0);
-            let longest = later.and_then(|later| later.max_wait_ms);
-            let due = later.and_then(|later| later.due(self.now)).unwrap_or(self.now);
-            moves.push((row.seq, state, lane, draft.kind.as_str(), &draft.tenant, &draft.key, slot, due, longest));
+            let (due, expires) = (put_off.get(&row.id), draft.expires_at);
+            moves.push((row.seq, state, lane, draft.kind.as_str(), &draft.tenant, &draft.key, slot, due, expires));
             self.record(row, EventKind::Edited, None);
         }
         // What held the old content back need not hold back the new.
         self.line.release();
         let sql = "UPDATE job SET state = v ->> 1, lane = v ->> 2, kind = v ->> 3, tenant = v ->> 4, \
-                   flow_key = v ->> 5, slot = v ->> 6, \
-                   sort = CASE WHEN v ->> 8 IS NULL THEN sort ELSE min(v ->> 7, enqueued_at + (v ->> 8)) END FROM (SELECT value AS v FROM json_each(?1)) WHERE seq = v ->> 0";
+                   flow_key = v ->> 5, slot = v ->> 6, sort = coalesce(v ->> 7, sort), expires_at = v ->> 8 \
+                   FROM (SELECT value AS v FROM json_each(?1)) WHERE seq = v ->> 0";
         sqlx::query(sql).bind(serde_json::to_string(&moves)?).execute(&mut *self.conn).await?;
         self.write_contents(&texts).await
     }

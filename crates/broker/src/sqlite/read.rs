@@ -30,16 +30,24 @@ macro_rules! view_columns {
 
 /// A job by id, in one queue or in whichever has it.
 pub(super) async fn job(readers: &SqlitePool, queue: Option<&QueueName>, id: &JobId) -> Result<Option<JobView>, Fault> {
+    find(&mut *readers.begin().await?, queue, id).await
+}
+
+/// As [`job`], inside a transaction.
+pub(super) async fn find(
+    conn: &mut SqliteConnection,
+    queue: Option<&QueueName>,
+    id: &JobId,
+) -> Result<Option<JobView>, Fault> {
     let sql = concat!(
         "SELECT ",
         view_columns!(),
         " FROM job JOIN queue ON queue.key = job.queue LEFT JOIN spec ON spec.seq = job.seq \
          WHERE job.id = ?1 AND (?2 IS NULL OR queue.name = ?2) ORDER BY queue.name LIMIT 1"
     );
-    let mut tx = readers.begin().await?;
-    let row = sqlx::query(sql).bind(id.as_str()).bind(queue.map(QueueName::as_str)).fetch_optional(&mut *tx).await?;
+    let row = sqlx::query(sql).bind(id.as_str()).bind(queue.map(QueueName::as_str)).fetch_optional(&mut *conn).await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(views(&mut tx, &[row]).await?.pop())
+    Ok(views(conn, &[row]).await?.pop())
 }
 
 /// A page of a state.

@@ -16,7 +16,7 @@ use super::enqueue::Enqueue;
 use super::fault::Fault;
 use super::finish::EndAttempts;
 use super::flow::{Resume, SetLimits, SetPause};
-use super::operate::Act;
+use super::operate::{Act, DeleteSeen};
 use super::registry::{Beat, Forget, Lead, Resign, Send};
 use super::renew::{Renew, TakeReport};
 use super::sweep::Sweep;
@@ -114,6 +114,10 @@ impl Operator for SqliteBroker {
 
     async fn delete(&self, queue: &QueueName, id: &JobId) -> Result<()> {
         self.act(queue, id, BulkAction::Delete).await.map(drop)
+    }
+
+    async fn delete_seen(&self, seen: &JobView) -> Result<bool> {
+        self.writer.run(DeleteSeen(seen.clone())).await
     }
 
     async fn edit(&self, queue: &QueueName, id: &JobId, edit: Edit) -> Result<()> {

@@ -61,6 +61,14 @@ impl Stream {
     }
 }
 
+/// A job of a level behind the one that is served.
+#[derive(Debug)]
+pub(super) struct Deep {
+    /// Of which of the tenant's streams.
+    pub stream: usize,
+    pub job: Candidate,
+}
+
 /// A tenant in this claim.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
@@ -77,8 +85,8 @@ pub(super) struct Turn {
     pub has_more_lanes: bool,
     /// How many jobs it was given before since one was because of its age.
     pub aged: u32,
-    /// The first jobs of the levels behind the one that is served, the oldest first; once they are needed.
-    pub old: Option<VecDeque<Candidate>>,
+    /// The first jobs of the levels behind the one that is served of each stream, the oldest first; once they are needed.
+    pub old: Option<VecDeque<Deep>>,
     /// What was given out or put aside.
     pub gone: HashSet<i64>,
 }
@@ -96,11 +104,19 @@ impl Turn {
         }
     }
 
-    /// A job that was given out by age stands in its level, too, and the other way round.
+    /// A job that was given out by age stands in its level, too, and the other way round. Those of a stream that has closed
+    /// wait with it.
     fn drop_gone(&mut self) {
-        for jobs in self.streams.iter_mut().map(|stream| &mut stream.jobs).chain(&mut self.old) {
-            while jobs.front().is_some_and(|job| self.gone.contains(&job.seq)) {
-                jobs.pop_front();
+        for stream in &mut self.streams {
+            while stream.jobs.front().is_some_and(|job| self.gone.contains(&job.seq)) {
+                stream.jobs.pop_front();
+            }
+        }
+        let Self { streams, old, gone, .. } = self;
+        let is_closed = |stream: usize| streams.get(stream).is_none_or(|stream| stream.closed.is_some());
+        if let Some(old) = old {
+            while old.front().is_some_and(|deep| gone.contains(&deep.job.seq) || is_closed(deep.stream)) {
+                old.pop_front();
             }
         }
     }
@@ -110,16 +126,28 @@ impl Turn {
         let key = |job: &Candidate| if by_age { place_of(job.sort) } else { job.sort };
         let heads = self.streams.iter().enumerate().filter(|(_, stream)| stream.closed.is_none());
         let (first, index) = heads.filter_map(|(index, stream)| Some((key(stream.jobs.front()?), index))).min()?;
-        let oldest = self.old.as_ref().and_then(VecDeque::front).filter(|job| by_age && key(job) < first);
+        let oldest = self.old.as_ref().and_then(VecDeque::front).filter(|deep| by_age && key(&deep.job) < first);
         Some(if oldest.is_some() { Offer::Aged } else { Offer::Job(index) })
     }
 
-    /// Where an offered job stands: its lane, and the line whose first it is.
-    fn line_of(&mut self, offer: &Offer) -> (i64, &mut VecDeque<Candidate>) {
+    /// The offered job.
+    fn peek(&self, offer: &Offer) -> Option<&Candidate> {
         match offer {
-            Offer::Job(index) => (self.streams[*index].lane, &mut self.streams[*index].jobs),
-            _ => (self.streams[0].lane, self.old.get_or_insert_default()),
+            Offer::Job(index) => self.streams.get(*index)?.jobs.front(),
+            Offer::Aged => Some(&self.old.as_ref()?.front()?.job),
+            _ => None,
         }
+    }
+
+    /// Takes the offered job out, with its lane.
+    fn pop(&mut self, offer: &Offer) -> Option<(i64, Candidate)> {
+        let (stream, job) = match offer {
+            Offer::Job(index) => (*index, self.streams.get_mut(*index)?.jobs.pop_front()?),
+            Offer::Aged => self.old.as_mut()?.pop_front().map(|deep| (deep.stream, deep.job))?,
+            _ => return None,
+        };
+        self.gone.insert(job.seq);
+        Some((self.streams.get(stream)?.lane, job))
     }
 }
 
@@ -190,10 +218,8 @@ impl Share {
                 whose.done = Some(if whose.has_more_lanes { 0 } else { super::gate::NEVER });
                 return Offer::Nothing;
             };
-            let (lane, jobs) = whose.line_of(&offer);
-            let Some(gate) = jobs.front().and_then(|job| held_at(job, gates)) else { return offer };
-            if let Some(job) = jobs.pop_front() {
-                whose.gone.insert(job.seq);
+            let Some(gate) = whose.peek(&offer).and_then(|job| held_at(job, gates)) else { return offer };
+            if let Some((lane, job)) = whose.pop(&offer) {
                 parked.push(Parked { seq: job.seq, sort: job.sort, turn, from: lane, gate });
             }
         }
@@ -202,9 +228,7 @@ impl Share {
     /// Gives out the job that was offered.
     pub(super) fn give(&mut self, turn: usize, offer: &Offer) {
         let Some(whose) = self.turns.get_mut(turn) else { return };
-        let (lane, jobs) = whose.line_of(offer);
-        let Some(job) = jobs.pop_front() else { return };
-        whose.gone.insert(job.seq);
+        let Some((lane, job)) = whose.pop(offer) else { return };
         self.last = whose.at + f64::from(whose.taken) / f64::from(whose.weight);
         whose.taken += 1;
         let tenant = whose.subject();
@@ -242,7 +266,7 @@ impl Share {
     /// The subjects of all jobs that were read.
     pub(super) fn subjects(&self) -> BTreeSet<String> {
         let streams = self.turns.iter().flat_map(|turn| &turn.streams);
-        let old = self.turns.iter().flat_map(|turn| &turn.old).flatten();
+        let old = self.turns.iter().flat_map(|turn| &turn.old).flatten().map(|deep| &deep.job);
         streams.flat_map(|stream| &stream.jobs).chain(old).flat_map(subjects_of).collect()
     }
 

@@ -14,7 +14,7 @@ use super::share::{Candidate, Offer, Share, Stream, Taken, Turn};
 use crate::api::ClaimedJob;
 
 /// Rows that one claim looks at, unless it gives out more.
-const LOOKED_AT: usize = 2_000;
+pub(super) const LOOKED_AT: usize = 2_000;
 /// Lanes of one tenant that a claim reads from.
 const LANES: i64 = 100;
 /// Rows that are read from one lane at a time.

@@ -1,6 +1,7 @@
 //! Ageing: no priority starves. "Priority starvation" of the failures that were seen beside the thirty.
 
 use lovage_broker::ClaimedJob;
+use lovage_core::NewJob;
 use lovage_core::limits::AGEING;
 
 use crate::bench::{Bench, number_of, numbers_of, seconds, tenant_of, with_priority};
@@ -109,6 +110,25 @@ pub async fn a_job_that_is_held_back_does_not_age(bench: Bench) {
     // When it comes back, it is as old as it is.
     bench.resume("kind:debug.stopped").await;
     assert!(urgent_before(&bench, 1, 1).await < PERIOD);
+}
+
+/// Those that come back together age among themselves, too.
+pub async fn jobs_that_were_held_back_age_among_themselves(bench: Bench) {
+    for tenant in [None, Some("acme")] {
+        let of =
+            |n| NewJob { tenant: tenant.map(|name| name.parse().unwrap()), ..bench.job_of_kind(n, "debug.stopped") };
+        bench.pause("kind:debug.stopped", None).await;
+        bench.add(with_priority(of(1), 9)).await;
+        bench.add_all((0..100).map(|n| with_priority(of(1_000 + n), 0))).await;
+        while !bench.take(50).await.jobs.is_empty() {}
+        bench.resume("kind:debug.stopped").await;
+        let mut before = 0;
+        while number_of(&bench.take(1).await.jobs[0]) != 1 {
+            before += 1;
+        }
+        assert!(before < PERIOD, "{before} jobs came before the oldest, {tenant:?}");
+        while !bench.take(50).await.jobs.is_empty() {}
+    }
 }
 
 /// A job that comes back to its place is as old as before; one that comes back from a retry is young.

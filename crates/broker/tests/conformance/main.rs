@@ -83,6 +83,10 @@ suite! {
         what_is_not_scheduled_any_more_is_not_put_off,
         jobs_of_one_call_debounce_each_other,
         a_debounced_job_that_changes_its_tenant_is_put_off_too,
+        a_replaced_job_expires_as_the_new_one_says,
+        jobs_of_one_call_replace_each_others_expiry,
+        row_22_a_job_that_is_put_off_holds_its_key_until_it_is_due,
+        row_22_jobs_of_one_call_that_put_off_hold_the_key,
         a_debounce_that_makes_no_sense_is_refused,
     }
     claiming {
@@ -134,6 +138,8 @@ suite! {
         an_edited_priority_moves_the_job,
         what_is_not_there_is_not_found,
         an_operator_discards_a_waiting_job,
+        what_is_as_it_was_seen_is_deleted,
+        what_is_not_as_it_was_seen_stays,
     }
     bulk {
         row_21_a_purge_goes_in_bounded_slices,
@@ -222,6 +228,7 @@ suite! {
         plain_jobs_and_others_age_alike,
         within_each_tenant_the_oldest_starts_within_sixteen,
         a_job_that_is_held_back_does_not_age,
+        jobs_that_were_held_back_age_among_themselves,
         age_is_the_place_in_the_line,
     }
     pausing {

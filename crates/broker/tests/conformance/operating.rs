@@ -1,9 +1,12 @@
 //! Stepping in from outside.
 
 use lovage_broker::{BrokerError, Cancelled, Edit, LeaseStatus};
-use lovage_core::{Clock as _, DiscardReason, JobId, JobSpec, Priority, State, Transition};
+use lovage_core::{
+    Clock as _, Counts, Debounce, DiscardReason, JobId, JobSpec, NewJob, OnConflict, Priority, State, Transition,
+    Unique,
+};
 
-use crate::bench::{Bench, failure, retry_in, seconds};
+use crate::bench::{Bench, failure, release_in, retry_in, seconds};
 
 pub async fn a_waiting_job_is_cancelled_at_once(bench: Bench) {
     let available = bench.add(bench.job(1)).await;
@@ -136,4 +139,69 @@ pub async fn an_operator_discards_a_waiting_job(bench: Bench) {
     let view = bench.view(&id).await;
     assert_eq!((view.state, view.reason), (State::Discarded, Some(DiscardReason::Rejected)));
     assert_eq!(view.since, bench.clock.now());
+}
+
+pub async fn what_is_as_it_was_seen_is_deleted(bench: Bench) {
+    let mut scheduled = bench.job_of(2, "acme");
+    (scheduled.delay_ms, scheduled.priority) = (Some(5_000), Priority::try_from(2).unwrap());
+    let discarded = bench.add(bench.job(3)).await;
+    bench.broker.discard(&bench.queue, &discarded).await.unwrap();
+    for id in [bench.add(bench.job(1)).await, bench.add(scheduled).await, discarded] {
+        let seen = bench.view(&id).await;
+        assert!(bench.broker.delete_seen(&seen).await.unwrap(), "{seen:?}");
+        assert!(bench.broker.job(Some(&bench.queue), &id).await.unwrap().is_none());
+        assert!(!bench.broker.delete_seen(&seen).await.unwrap(), "it is gone");
+    }
+    assert_eq!(bench.broker.queue(&bench.queue).await.unwrap().counts, Counts::default());
+    assert!(bench.claim(1).await.is_empty());
+}
+
+/// What has been changed by anybody since it was seen stays, in whatever state it is now.
+pub async fn what_is_not_as_it_was_seen_stays(bench: Bench) {
+    let edit = async |id: &JobId, edit: Edit| bench.broker.edit(&bench.queue, id, edit).await.unwrap();
+    for what in ["claim", "claim and hand back", "discard", "priority", "arguments", "another job"] {
+        let id = bench.add(bench.job(1)).await;
+        let seen = bench.view(&id).await;
+        match what {
+            "claim" => drop(bench.claim_one().await),
+            "claim and hand back" => {
+                let job = bench.claim_one().await;
+                bench.finish(&job, release_in(seconds(0))).await;
+            }
+            "discard" => bench.broker.discard(&bench.queue, &id).await.unwrap(),
+            "priority" => edit(&id, Edit { priority: Priority::try_from(0).ok(), ..Edit::default() }).await,
+            "arguments" => {
+                let args = serde_json::value::to_raw_value(&7).ok();
+                edit(&id, Edit { args, ..Edit::default() }).await;
+            }
+            _ => {
+                bench.broker.delete(&bench.queue, &id).await.unwrap();
+                bench.clock.advance(seconds(1));
+                bench.add(NewJob { id: Some(id.clone()), ..bench.job(1) }).await;
+            }
+        }
+        assert!(!bench.broker.delete_seen(&seen).await.unwrap(), "{what}");
+        let now = bench.view(&id).await;
+        if now.state == State::Running {
+            let error = bench.broker.delete_seen(&now).await.unwrap_err();
+            assert!(matches!(error, BrokerError::Illegal(_)), "a running one is never deleted: {error}");
+            bench.lose_workers().await;
+        }
+        bench.broker.delete(&bench.queue, &id).await.unwrap();
+    }
+    // One that is put off has the same content and is due at another time.
+    let debounced = || {
+        let unique = Unique {
+            debounce: Some(Debounce { max_wait_ms: 60_000 }),
+            on_conflict: OnConflict::Replace,
+            ..Unique::key("k")
+        };
+        NewJob { delay_ms: Some(5_000), unique: Some(unique), ..bench.job(1) }
+    };
+    let id = bench.add(debounced()).await;
+    let seen = bench.view(&id).await;
+    bench.clock.advance(seconds(1));
+    bench.enqueue(debounced()).await;
+    assert!(!bench.broker.delete_seen(&seen).await.unwrap());
+    assert!(bench.broker.delete_seen(&bench.view(&id).await).await.unwrap());
 }

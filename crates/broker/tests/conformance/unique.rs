@@ -233,6 +233,79 @@ pub async fn a_debounced_job_that_changes_its_tenant_is_put_off_too(bench: Bench
     assert_eq!(bench.claim_one().await.id, id);
 }
 
+/// A job that waits and replaces, with an expiry of its own.
+fn expiring(bench: &Bench, n: u64, expires_in: Option<u64>) -> NewJob {
+    let mut job = unique(bench, n, OnConflict::Replace);
+    job.delay_ms = Some(5_000);
+    job.expires_at = expires_in.map(|by| lovage_core::Clock::now(&*bench.clock).plus(seconds(by)));
+    job
+}
+
+pub async fn a_replaced_job_expires_as_the_new_one_says(bench: Bench) {
+    let id = bench.add(expiring(&bench, 1, Some(6))).await;
+    assert_eq!(bench.enqueue(expiring(&bench, 2, Some(30))).await, EnqueueOutcome::Replaced(id.clone()));
+    assert_eq!(second(bench.view(&id).await.expires_at), Some(30));
+    bench.clock.advance(seconds(4));
+    // One without an expiry takes it away: what was answered as replaced is not dropped.
+    assert_eq!(bench.enqueue(debounced(&bench, 3)).await, EnqueueOutcome::Replaced(id.clone()));
+    assert_eq!(bench.view(&id).await.expires_at, None);
+    bench.clock.advance(seconds(50));
+    bench.broker.sweep(&bench.queue).await.unwrap();
+    assert_eq!(bench.state(&id).await, State::Available);
+    // One with an expiry brings it, also to a job that is available, and whatever else changes with it.
+    let mut other = expiring(&bench, 4, Some(2));
+    other.tenant = Some("acme".parse().unwrap());
+    assert_eq!(bench.enqueue(other).await, EnqueueOutcome::Replaced(id.clone()));
+    bench.clock.advance(seconds(3));
+    bench.broker.sweep(&bench.queue).await.unwrap();
+    assert_eq!(bench.view(&id).await.reason, Some(DiscardReason::Expired));
+}
+
+pub async fn jobs_of_one_call_replace_each_others_expiry(bench: Bench) {
+    let jobs = vec![expiring(&bench, 1, Some(6)), debounced(&bench, 2)];
+    let outcomes = bench.broker.enqueue(jobs).await.unwrap();
+    let id = outcomes[0].id().unwrap().clone();
+    assert_eq!(outcomes[1], EnqueueOutcome::Replaced(id.clone()));
+    assert_eq!(bench.view(&id).await.expires_at, None);
+    bench.clock.advance(seconds(7));
+    bench.broker.sweep(&bench.queue).await.unwrap();
+    assert_eq!(bench.state(&id).await, State::Available);
+}
+
+pub async fn row_22_a_job_that_is_put_off_holds_its_key_until_it_is_due(bench: Bench) {
+    // The lock is as short as it may be.
+    let short = |n| {
+        let mut job = debounced(&bench, n);
+        job.unique.as_mut().unwrap().ttl_ms = 12_000;
+        job
+    };
+    let id = bench.add(short(1)).await;
+    for n in 2..4 {
+        bench.clock.advance(seconds(4));
+        assert_eq!(bench.enqueue(short(n)).await, EnqueueOutcome::Replaced(id.clone()));
+    }
+    // Due at 12 s, by the longest wait; nobody may take the key before it has run, nor for the key's time from then on.
+    assert_eq!(second(bench.view(&id).await.due_at), Some(12));
+    bench.clock.advance(seconds(15));
+    assert_eq!(bench.enqueue(short(4)).await, EnqueueOutcome::Replaced(id.clone()), "at 23 s it still waits");
+    bench.clock.advance(seconds(1));
+    assert!(matches!(bench.enqueue(short(5)).await, EnqueueOutcome::Enqueued(other) if other != id), "not for ever");
+}
+
+pub async fn row_22_jobs_of_one_call_that_put_off_hold_the_key(bench: Bench) {
+    let mut long = debounced(&bench, 2);
+    long.unique.as_mut().unwrap().debounce = Some(Debounce { max_wait_ms: 60_000 });
+    long.delay_ms = Some(50_000);
+    let outcomes = bench.broker.enqueue(vec![debounced(&bench, 1), long, debounced(&bench, 3)]).await.unwrap();
+    let id = outcomes[0].id().unwrap().clone();
+    // The second had it due at 50 s with a minute on top; the third brings it forward and takes nothing away.
+    assert_eq!(second(bench.view(&id).await.due_at), Some(5));
+    bench.clock.advance(seconds(109));
+    assert_eq!(bench.enqueue(unique(&bench, 4, OnConflict::Return)).await, EnqueueOutcome::Existing(id));
+    bench.clock.advance(seconds(1));
+    assert!(matches!(bench.enqueue(unique(&bench, 5, OnConflict::Return)).await, EnqueueOutcome::Enqueued(_)));
+}
+
 pub async fn a_debounce_that_makes_no_sense_is_refused(bench: Bench) {
     type Edit = fn(&mut NewJob);
     let edits: [(&str, Edit); 5] = [

@@ -18,6 +18,10 @@ pub enum Command {
     Sweep,
     Operate(Operation, usize),
     EditPriority(usize, u8),
+    /// Looks at a job, to delete it later.
+    Look(usize),
+    /// Deletes the job that was looked at last, if it is still like that.
+    DeleteSeen,
     Pause(Paused, Option<u64>),
     Resume(Paused),
     Limit(Limited, Limit),
@@ -189,6 +193,8 @@ fn command() -> impl Strategy<Value = Command> {
         2 => Just(Command::Sweep),
         4 => (operation, 0..IDS).prop_map(|(operation, id)| Command::Operate(operation, id)),
         1 => (0..IDS, prop::sample::select(vec![0u8, 5, 9])).prop_map(|(id, level)| Command::EditPriority(id, level)),
+        2 => (0..IDS).prop_map(Command::Look),
+        2 => Just(Command::DeleteSeen),
         1 => (paused(), prop::option::of(moment())).prop_map(|(subject, until)| Command::Pause(subject, until)),
         1 => paused().prop_map(Command::Resume),
         2 => limit(),

@@ -9,8 +9,8 @@ use lovage_broker::{
     RedisConfig, Refused, SqliteBroker, SqliteConfig,
 };
 use lovage_core::{
-    AttemptError, Clock, Debounce, DiscardReason, ErrorClass, JobId, Limits, ManualClock, NewJob, Priority, QueueName,
-    Rate, State, Timestamp, Transition, Unique, WorkerId,
+    AttemptError, Clock, Debounce, DiscardReason, ErrorClass, JobId, JobView, Limits, ManualClock, NewJob, Priority,
+    QueueName, Rate, State, Timestamp, Transition, Unique, WorkerId,
 };
 use lovage_testkit::RedisServer;
 
@@ -25,6 +25,8 @@ struct Subject {
     label: &'static str,
     broker: Arc<dyn Broker>,
     tokens: Vec<u64>,
+    /// The job that was looked at last.
+    seen: Option<JobView>,
     /// What this broker must be like: brokers may choose differently which jobs to give out.
     model: Model,
     queue: QueueName,
@@ -72,7 +74,15 @@ impl Subject {
     fn new(label: &'static str, broker: Arc<dyn Broker>) -> Self {
         let queue = "exports".parse().expect("a valid name");
         let model = Model::at(START);
-        Self { label, broker, tokens: Vec::new(), model, queue, worker: "w1".parse().expect("a valid name") }
+        Self {
+            label,
+            broker,
+            tokens: Vec::new(),
+            seen: None,
+            model,
+            queue,
+            worker: "w1".parse().expect("a valid name"),
+        }
     }
 
     async fn claim(&mut self, max: usize, context: &str) {
@@ -96,9 +106,14 @@ impl Subject {
         self.broker.limit(&self.queue, &limited(subject), &limits).await.expect("limit");
     }
 
-    async fn step(&self, command: &Command, known: &[(usize, u64)], clock: &ManualClock) -> Answer {
+    async fn step(&mut self, command: &Command, known: &[(usize, u64)], clock: &ManualClock) -> Answer {
         let queue = &self.queue;
         match command {
+            Command::Look(id) => {
+                self.seen = self.broker.job(Some(queue), &job_id(*id)).await.expect("job");
+                Answer::Ok
+            }
+            Command::DeleteSeen => self.delete_seen().await,
             Command::Enqueue(new) => {
                 let mut outcomes = self.broker.enqueue(vec![self.new_job(new, clock)]).await.expect("enqueue");
                 enqueued(outcomes.remove(0))
@@ -145,6 +160,14 @@ impl Subject {
                 self.limit(*subject, *limit).await;
                 Answer::Ok
             }
+        }
+    }
+
+    async fn delete_seen(&self) -> Answer {
+        let Some(seen) = &self.seen else { return Answer::Deleted(false) };
+        match self.broker.delete_seen(seen).await {
+            Ok(deleted) => Answer::Deleted(deleted),
+            other => answer(other.map(drop)),
         }
     }
 

@@ -111,10 +111,9 @@ impl Model {
         self.judge_age(taken, &line)
     }
 
-    /// Whether nothing ever held a job back, so that it stands in its tenant's line for certain.
+    /// Whether a job ages for certain. What a key holds back comes back as its slots allow, the most urgent first.
     fn stands_free(&self, id: usize) -> bool {
-        let belongs = self.jobs[&id].belongs;
-        belongs.key.is_none() && !(belongs.kind == 0 && self.kind_held)
+        self.jobs[&id].belongs.key.is_none()
     }
 
     /// The oldest job of a tenant is not left out for ever.

@@ -37,6 +37,17 @@ pub struct Job {
     unique: Option<(u8, Hold)>,
 }
 
+impl Job {
+    /// Whether it shows what it did when it was `seen`.
+    fn is_as(&self, seen: &Self) -> bool {
+        let shown = |job: &Self| {
+            let stands = (job.state, job.since, job.enqueued_at, job.attempt, job.priority);
+            (stands, job.due_at, job.expires_at, job.args, job.belongs)
+        };
+        shown(self) == shown(seen)
+    }
+}
+
 /// What a command answered, in a form that all three can give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -46,6 +57,7 @@ pub enum Answer {
     Conflict,
     Taken(usize),
     Status(&'static str),
+    Deleted(bool),
     Ok,
     NotFound,
     Illegal,
@@ -57,6 +69,8 @@ pub struct Model {
     pub jobs: BTreeMap<usize, Job>,
     /// Leases in the order in which they were given: id and token.
     pub leases: Vec<(usize, u64)>,
+    /// The job that was looked at last.
+    seen: Option<(usize, Job)>,
     locks: BTreeMap<u8, (usize, u64)>,
     places: u64,
     tokens: u64,
@@ -66,8 +80,6 @@ pub struct Model {
     pub buckets: BTreeMap<Limited, Bucket>,
     /// Until then a limit for all that was edited need not be felt.
     pub lenient_until: u64,
-    /// Whether jobs of kind 0 were ever held back by its pause.
-    pub kind_held: bool,
     /// By tenant its oldest waiting job (id and place), and how many were given out before it since it is that.
     pub overtaken: BTreeMap<Option<u8>, (usize, u64, u32)>,
 }
@@ -104,8 +116,12 @@ impl Model {
             }
             Command::Operate(operation, id) => self.operate(*operation, *id),
             Command::EditPriority(id, level) => self.edit(*id, *level),
+            Command::Look(id) => {
+                self.seen = self.jobs.get(id).map(|job| (*id, job.clone()));
+                Answer::Ok
+            }
+            Command::DeleteSeen => self.delete_seen(),
             Command::Pause(subject, until) => {
-                self.kind_held |= matches!(subject, Paused::Kind(_));
                 self.paused.insert(*subject, until.map_or(u64::MAX, |by| self.now + by));
                 Answer::Ok
             }
@@ -149,8 +165,11 @@ impl Model {
                     job.args = new.args;
                     job.slot &= job.belongs.key == new.belongs.key;
                     job.belongs = new.belongs;
+                    job.expires_at = new.expires_in_ms.map(|by| self.now + by);
                     if let (Some(wait), State::Scheduled, 0) = (new.max_wait_ms, job.state, job.attempt) {
-                        job.due_at = Some((self.now + new.delay_ms).min(job.enqueued_at + wait));
+                        let due = (self.now + new.delay_ms).min(job.enqueued_at + wait);
+                        job.due_at = Some(due);
+                        self.locks.insert(key, (holder, until.max(due + UNIQUE_TTL_MS)));
                     }
                     return Answer::Replaced(holder);
                 }
@@ -346,6 +365,17 @@ impl Model {
         }
         self.free_if_final(id);
         Answer::Ok
+    }
+
+    fn delete_seen(&mut self) -> Answer {
+        let Some((id, seen)) = self.seen.clone() else { return Answer::Deleted(false) };
+        if !self.jobs.get(&id).is_some_and(|job| job.is_as(&seen)) {
+            return Answer::Deleted(false);
+        }
+        match self.operate(Operation::Delete, id) {
+            Answer::Ok => Answer::Deleted(true),
+            other => other,
+        }
     }
 
     fn redrive(&mut self, id: usize) {

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_broker::{BrokerError, EnqueueOutcome, OsEntropy, Producer, SystemClock};
 use lovage_core::NewJob;
-use lovage_outbox::{Batch, Handed, OutboxError, SpoolConfig, Spooled};
+use lovage_outbox::{Batch, Handed, Outbox, OutboxError, SpoolConfig, Spooled};
 use lovage_testkit::{Fault, FaultyBroker, Point, eventually};
 use serde_json::json;
+use sqlx::{Connection as _, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::stage::{PATIENCE, Stage};
@@ -142,6 +143,49 @@ async fn a_full_spool_says_so_and_takes_nothing_of_the_call() {
     switched.back();
     spool.relay(None).drain().await.unwrap();
     assert!(matches!(tight.enqueue(vec![job("mail", Some("d"))]).await.unwrap()[0], Handed::Answered(_)));
+}
+
+/// The bytes of a job of [`job`] in a spool.
+async fn own_bytes(switched: &Switched) -> u64 {
+    let path = switched.stage.folder.path().join("other.db");
+    spooled(&switched.spooled(SpoolConfig::new(&path)).await.enqueue(vec![job("mail", None)]).await.unwrap());
+    let mut file = SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+    let sql = "SELECT length(args) + length(options) FROM lovage_outbox";
+    sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut file).await.unwrap() as u64
+}
+
+/// A file of a release that counted nothing is opened, and what it holds counts; so does whatever else is done to the rows.
+#[tokio::test]
+async fn what_is_in_the_file_already_counts() {
+    let switched = Switched::new(Point::BeforeEnqueue).await;
+    let path = switched.config().path.display().to_string();
+    Outbox::new(path.parse().unwrap()).init().await.unwrap();
+    let mut old = SqliteConnection::connect(&format!("sqlite:{path}")).await.unwrap();
+    let mut sql = async |sql: &'static str| sqlx::query(sql).execute(&mut old).await.unwrap();
+    let words = "INSERT INTO lovage_outbox (id, queue, kind, args) VALUES ('a', 'mail', 'k', '{\"n\":\"é\"}'), ('b', 'mail', 'k', '1')";
+    sql(words).await;
+    // Ten bytes and one of arguments, two of options each; a job of our own has more options.
+    let bounds = |max_jobs, max_bytes| SpoolConfig { max_jobs, max_bytes, ..switched.config() };
+    let (one, own) = (job("mail", Some("c")), own_bytes(&switched).await);
+    let takes = async |config: SpoolConfig, job: &NewJob| {
+        let spool = switched.spooled(config).await;
+        matches!(spool.enqueue(vec![job.clone()]).await.unwrap()[0], Handed::Spooled(_))
+    };
+    assert!(!takes(bounds(2, 1_000), &one).await, "two are there");
+    assert!(!takes(bounds(9, 15 + own - 1), &one).await, "with fifteen bytes");
+    assert!(takes(bounds(3, 15 + own), &one).await);
+    sql("UPDATE lovage_outbox SET args = '12345678' WHERE id = 'b'").await;
+    sql("DELETE FROM lovage_outbox WHERE id = 'a'").await;
+    // Now eight bytes of arguments and two of options, and what was taken.
+    let next = job("mail", Some("d"));
+    assert!(!takes(bounds(9, 10 + 2 * own - 1), &next).await);
+    assert!(!takes(bounds(2, 1_000), &next).await);
+    assert!(takes(bounds(3, 10 + 2 * own), &next).await);
+    switched.back();
+    switched.spooled(switched.config()).await.relay(None).drain().await.unwrap();
+    switched.away.store(true, Ordering::SeqCst);
+    assert!(!takes(bounds(0, 1_000), &job("mail", None)).await);
+    assert!(takes(bounds(1, own), &job("mail", None)).await, "an empty file holds nothing");
 }
 
 #[tokio::test]

@@ -22,12 +22,22 @@ local function put_off(holder, h, old, o)
   if not o.max_wait or h.state ~= 's' or h.attempt > 0 then return end
   local due, before = math.min(o.at, unpack_bytes('>I6', old) + o.max_wait), call('ZSCORE', SCHEDULED, holder)
   call('ZADD', SCHEDULED, due, holder)
+  -- The key is not free before the job has had its time, counted from when it is due.
+  call('ZADD', UNTIL, 'GT', due + o.ttl, o.unique)
   -- Who asks for less than others did may bring it forward.
   if due < tonumber(before or 0) then wake() end
+end
+-- It expires when the new content would, or never.
+local function expire_as(holder, h, o)
+  if h.expires == o.expires then return end
+  h.expires = o.expires
+  if o.expires > 0 then call('ZADD', EXPIRING, o.expires, holder) else call('ZREM', EXPIRING, holder) end
+  call('HSET', HEAD, holder, format(h))
 end
 -- The new content takes the place of the old one.
 local function replace(holder, h, old, spec, o)
   call('HSET', SPEC, holder, cut(old, 1, 12) .. spec)
+  expire_as(holder, h, o)
   put_off(holder, h, old, o)
   local other = h.tenant ~= o.tenant or h.key ~= o.key
   -- What held it back may not be about the new content.

@@ -74,20 +74,11 @@ impl Head {
 impl Record {
     /// The record of a job; nothing if its stored form cannot be read.
     pub fn of(view: JobView) -> Option<Self> {
-        let (kind, args) = (view.kind?, view.args?);
-        let in_line = !args.get().contains(['\n', '\r']);
-        let (args, args_text) = if in_line { (args, None) } else { (null(), Some(args.get().to_owned())) };
-        let mut job = NewJob::with_raw_args(view.queue, kind, args);
-        job.id = Some(view.id);
-        job.run_at = view.due_at;
-        job.expires_at = view.expires_at;
-        job.priority = view.priority;
-        job.timeout_ms = view.timeout_ms;
-        job.retry = view.retry;
-        job.tenant = view.tenant;
-        job.key = view.key;
-        job.tags = view.tags;
-        job.metadata = view.metadata;
+        let mut job = copy(&view)?;
+        let args_text = job.args.get().contains(['\n', '\r']).then(|| job.args.get().to_owned());
+        if args_text.is_some() {
+            job.args = null();
+        }
         let (state, enqueued_at, reason) = (view.state, view.enqueued_at, view.reason);
         let (attempt, failed, lost, errors) = (view.attempt, view.failed, view.lost, view.errors);
         Some(Self { state, job, args_text, enqueued_at, reason, attempt, failed, lost, errors })
@@ -104,6 +95,24 @@ impl Record {
         }
         Ok(record)
     }
+}
+
+/// A new job that is what this one is, with its id and when it is due; nothing if its stored form cannot be read. Its unique
+/// key is not known.
+pub fn copy(view: &JobView) -> Option<NewJob> {
+    let (kind, args) = (view.kind.clone()?, view.args.clone()?);
+    let mut job = NewJob::with_raw_args(view.queue.clone(), kind, args);
+    job.id = Some(view.id.clone());
+    job.run_at = view.due_at;
+    job.expires_at = view.expires_at;
+    job.priority = view.priority;
+    job.timeout_ms = view.timeout_ms;
+    job.retry.clone_from(&view.retry);
+    job.tenant.clone_from(&view.tenant);
+    job.key.clone_from(&view.key);
+    job.tags.clone_from(&view.tags);
+    job.metadata.clone_from(&view.metadata);
+    Some(job)
 }
 
 fn null() -> RawJson {

@@ -4,6 +4,7 @@ mod archive;
 mod export;
 mod import;
 mod limit;
+mod moving;
 mod pause;
 mod purge;
 mod subject;
@@ -51,6 +52,11 @@ pub enum QueueCommand {
     Resume(pause::ResumeArgs),
     /// Delete jobs of a queue; running ones stay
     Purge(purge::PurgeArgs),
+    /// Move jobs of a queue to another one; discarded ones run again there
+    ///
+    /// A job is never lost, and never free to run in both queues. What an interrupted move has left is finished by repeating
+    /// the command.
+    Move(moving::MoveArgs),
     /// Write the jobs of a queue that wait, are due later or were discarded, a job a line, with a checksum
     ///
     /// Jobs that are enqueued meanwhile may be missing. Pause the queue for an exact copy of one instant.
@@ -113,6 +119,7 @@ pub async fn run(context: &Context, command: QueueCommand) -> Outcome {
         QueueCommand::Pause(args) => pause::pause(context, &*broker, args).await,
         QueueCommand::Resume(args) => pause::resume(context, &*broker, &args).await,
         QueueCommand::Purge(args) => purge::run(context, &*broker, &args).await,
+        QueueCommand::Move(args) => moving::run(context, &*broker, &args).await,
         QueueCommand::Export(args) => export::run(context, &*broker, &args).await,
         QueueCommand::Import(_) => Ok(()),
     }
