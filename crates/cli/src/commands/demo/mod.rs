@@ -33,7 +33,11 @@ const FILES: [(&str, ExportFormat, ExportCompression); 7] = [
 
 /// Options of `lovage demo`.
 #[derive(Debug, Args)]
-pub struct DemoArgs {}
+pub struct DemoArgs {
+    /// Orders in the sample database
+    #[arg(long, value_name = "COUNT", default_value_t = sample::ROWS, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    rows: u32,
+}
 
 /// What the demo did.
 #[derive(Debug, Serialize)]
@@ -57,12 +61,12 @@ struct Made {
 }
 
 /// Runs the demo.
-pub async fn run(context: &Context, _args: &DemoArgs) -> Outcome {
+pub async fn run(context: &Context, args: &DemoArgs) -> Outcome {
     let mut config = context.config().clone();
     let note = |text: &str| context.output.note(text);
     note(&format!("Lovage {} demo", env!("CARGO_PKG_VERSION")));
-    let sample = sample::prepare(&config.data_dir).await?;
-    note(&format!("  sample   {} orders in {}", sample::ROWS, sample.display()));
+    let sample = sample::prepare(&config.data_dir, args.rows).await?;
+    note(&format!("  sample   {} orders in {}", args.rows, sample.display()));
     note(&format!("  broker   {}", rooms::broker_name(&config)));
     note(&format!("  storage  {}", config.storage()));
 

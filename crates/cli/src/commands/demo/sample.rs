@@ -1,4 +1,4 @@
-//! The sample database: 100,000 orders, the same bytes of content on every machine.
+//! The sample database: orders, the same bytes of content on every machine.
 //!
 //! It holds what exports stumble over: integers beyond 2^53, Chinese text, decimals as text, timestamps, nulls, and
 //! notes with commas, quotes and line breaks.
@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
 use crate::error::{Failure, Outcome};
 
-/// Rows of the table `orders`.
+/// Rows of the table `orders` unless another number is asked for.
 pub const ROWS: u32 = 100_000;
 /// Kept in the file's `user_version`; grows whenever the content changes.
 const VERSION: i64 = 1;
@@ -40,9 +40,9 @@ SELECT 9007199254740993 + n,
 FROM row"#;
 
 /// The path of the database; made now unless an earlier demo did.
-pub async fn prepare(data_dir: &Path) -> Outcome<PathBuf> {
+pub async fn prepare(data_dir: &Path, rows: u32) -> Outcome<PathBuf> {
     let folder = data_dir.join("demo");
-    let path = folder.join("orders.db");
+    let path = folder.join(if rows == ROWS { "orders.db".to_owned() } else { format!("orders-{rows}.db") });
     if version(&path).await == Some(VERSION) {
         return Ok(path);
     }
@@ -54,7 +54,7 @@ pub async fn prepare(data_dir: &Path) -> Outcome<PathBuf> {
     let draft = folder.join(format!("orders-{}.draft", std::process::id()));
     // Left by an earlier process with the same id.
     let _ = std::fs::remove_file(&draft);
-    fill(&draft).await.map_err(|error| failed("write to", error.to_string()))?;
+    fill(&draft, rows).await.map_err(|error| failed("write to", error.to_string()))?;
     std::fs::rename(&draft, &path).map_err(|error| failed("rename in", error.to_string()))?;
     Ok(path)
 }
@@ -67,7 +67,7 @@ async fn version(path: &Path) -> Option<i64> {
     version
 }
 
-async fn fill(path: &Path) -> Result<(), sqlx::Error> {
+async fn fill(path: &Path, rows: u32) -> Result<(), sqlx::Error> {
     let mut connection: SqliteConnection = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -76,7 +76,7 @@ async fn fill(path: &Path) -> Result<(), sqlx::Error> {
         .connect()
         .await?;
     connection.execute(SCHEMA).await?;
-    sqlx::query(CONTENT).bind(ROWS).execute(&mut connection).await?;
+    sqlx::query(CONTENT).bind(rows).execute(&mut connection).await?;
     connection.execute(sqlx::AssertSqlSafe(format!("PRAGMA user_version = {VERSION}"))).await?;
     connection.close().await
 }
@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test]
     async fn the_sample_is_the_same_everywhere_and_made_once() {
         let folder = tempfile::tempdir().unwrap();
-        let path = prepare(folder.path()).await.unwrap();
+        let path = prepare(folder.path(), ROWS).await.unwrap();
         let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
         let row: (i64, i64, String, String, i64) = sqlx::query_as(
             "SELECT count(*), max(id), min(amount), group_concat(DISTINCT city), count(note) FROM orders",
@@ -101,7 +101,7 @@ mod tests {
         assert!(row.4 > 0 && row.4 < i64::from(ROWS), "some notes are null: {}", row.4);
         connection.execute("DELETE FROM orders WHERE id % 2 = 0").await.unwrap();
         connection.close().await.unwrap();
-        let again = prepare(folder.path()).await.unwrap();
+        let again = prepare(folder.path(), ROWS).await.unwrap();
         let mut connection = SqliteConnectOptions::new().filename(&again).connect().await.unwrap();
         let left: i64 = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&mut connection).await.unwrap();
         assert_eq!(left, i64::from(ROWS) / 2, "an existing sample is used as it is");
