@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::postgres::Postgres;
-use super::process::bytes_below;
+use super::process::{bytes_below, said};
 use crate::bench::program::{Program, Watch, pass};
 use crate::step::{cargo, output};
 
@@ -51,7 +51,7 @@ impl Lovage {
 
     /// What a command answers.
     fn ask(&self, home: &Home, words: &[&str]) -> Result<Value> {
-        let said = output(&mut self.command(home, words))?;
+        let said = said(self.command(home, words)).with_context(|| format!("lovage {}", words.join(" ")))?;
         serde_json::from_str(&said).with_context(|| format!("lovage answered `{said}`, which is no JSON"))
     }
 
@@ -74,7 +74,7 @@ impl Lovage {
             pass(Duration::from_millis(5));
         }
         let watch = Watch::start();
-        output(&mut self.command(&home, &["job", "cancel", id, "--queue", "exports"]))?;
+        self.ask(&home, &["job", "cancel", id, "--queue", "exports"])?;
         loop {
             let state = self.ask(&home, &["job", "get", id, "--queue", "exports"])?["state"].take();
             if state == "cancelled" && server.ask(READING)? == "-1" {

@@ -101,10 +101,8 @@ impl Python {
         let found = call(command)?;
         let rows = found["rows"].as_u64().with_context(|| format!("the reader counted nothing: {found}"))?;
         ensure!(rows == wanted.rows, "the file has {rows} records, the table {}", wanted.rows);
+        let sums = [("ids", &wanted.ids), ("amounts", &wanted.amounts), ("letters", &wanted.letters)];
         let differs = |name: &str, wanted: &str| found[name].as_str().is_some_and(|sum| sum != wanted);
-        let mut odd = Vec::new();
-        odd.extend(differs("ids", &wanted.ids).then_some("ids"));
-        odd.extend(differs("amounts", &wanted.amounts).then_some("amounts"));
-        Ok(odd)
+        Ok(sums.into_iter().filter(|(name, wanted)| differs(name, wanted)).map(|(name, _)| name).collect())
     }
 }

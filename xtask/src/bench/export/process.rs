@@ -33,7 +33,6 @@ pub struct Watched {
 /// A program that runs and is looked at.
 pub struct Watching {
     child: Child,
-    line: String,
     watch: Watch,
     folder: PathBuf,
     looks: Vec<(f64, f64)>,
@@ -64,14 +63,21 @@ pub fn together(commands: Vec<(Command, &Path)>) -> Result<Vec<Watched>> {
     }
 }
 
+/// What a short program says, unwatched.
+pub fn said(mut command: Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+    let status = output.status;
+    ensure!(status.success(), "ended with {status}: {}", reason(&String::from_utf8_lossy(&output.stderr)));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 impl Watching {
     fn start(mut command: Command, folder: &Path) -> Result<Self> {
-        let line = format!("{command:?}");
         let watch = Watch::start();
         let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let child = command.spawn().with_context(|| format!("cannot start {line}"))?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let folder = folder.to_owned();
-        Ok(Self { child, line, watch, folder, looks: Vec::new(), peak: 0.0, first_byte: None, seconds: None })
+        Ok(Self { child, watch, folder, looks: Vec::new(), peak: 0.0, first_byte: None, seconds: None })
     }
 
     /// Looks at it once; answers whether it has ended. It stays in the table of processes until [`Self::end`], so that its
@@ -101,7 +107,7 @@ impl Watching {
         self.child.stdout.take().context("no output")?.read_to_string(&mut said)?;
         self.child.stderr.take().context("no output of errors")?.read_to_string(&mut errors)?;
         let status = self.child.wait()?;
-        ensure!(status.success(), "{} ended with {status}: {}", self.line, errors.trim());
+        ensure!(status.success(), "ended with {status}: {}", reason(&errors));
         let seconds = self.seconds.unwrap_or_default();
         let growth = growth(&self.looks, seconds);
         Ok(Watched { said, seconds, cpu_seconds, peak: self.peak, first_byte: self.first_byte, growth })
@@ -113,6 +119,12 @@ impl Drop for Watching {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The line that says why: ours begin with `error:`, Python's is the last one.
+fn reason(errors: &str) -> &str {
+    let lines = || errors.lines().filter(|line| !line.trim().is_empty());
+    lines().find(|line| line.starts_with("error:")).or_else(|| lines().next_back()).unwrap_or("it said nothing")
 }
 
 /// The most by the least of what was held from a fifth of the run on.
@@ -177,10 +189,11 @@ mod tests {
     fn a_failure_says_what_the_program_said() {
         let folder = folder("failure");
         let mut command = Command::new("sh");
-        command.args(["-c", "echo 'error: not today' >&2; exit 3"]);
+        command.args(["-c", "echo 'error: not today' >&2; echo; echo more >&2; exit 3"]);
         let error = watched(command, &folder).unwrap_err().to_string();
         fs::remove_dir_all(&folder).unwrap();
-        assert!(error.contains("error: not today"), "{error}");
+        assert_eq!(error, "ended with exit status: 3: error: not today");
+        assert_eq!(reason("Traceback\n  somewhere\nKeyError: 'x'\n\n"), "KeyError: 'x'");
     }
 
     #[test]
