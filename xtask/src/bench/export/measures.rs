@@ -73,3 +73,28 @@ pub fn all() -> Vec<Measure> {
     all.extend([less(TWO, &[]), less(CANCEL, SOON)]);
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::peers::ways;
+    use super::*;
+
+    #[test]
+    fn what_targets_and_peers_name_is_measured() {
+        let all = all();
+        let names: Vec<&str> = all.iter().map(|measure| measure.name).collect();
+        for target in all.iter().flat_map(|measure| measure.targets) {
+            let Target::TimesOf(other, ..) = target else { continue };
+            assert!(names.contains(other), "{other}");
+        }
+        for way in ways(1_000) {
+            assert!(FORMATS.iter().any(|format| format.name == way.format), "{way:?}");
+        }
+    }
+
+    #[test]
+    fn pandas_gets_no_table_that_is_too_large_for_it() {
+        let pandas = |rows| ways(rows).iter().filter(|way| way.subject == PANDAS).count();
+        assert_eq!((pandas(1_000_000), pandas(10_000_000)), (4, 0));
+    }
+}

@@ -61,8 +61,13 @@ fn about(options: &Options) -> Result<String> {
         postgres::version()?,
     );
     if options.peers {
-        let slow = if options.slow_runs == 1 { "once".to_owned() } else { format!("{} times", options.slow_runs) };
-        let _ = write!(text, " Peers: {}; pandas' xlsx was written {slow} only.", Python::versions());
+        let _ = write!(text, " Peers: {}.", Python::versions());
+        if options.size > peers::MOST_FOR_PANDAS {
+            text.push_str(" pandas was left out: it would need more memory than there is.");
+        } else if options.slow_runs < options.runs {
+            let slow = if options.slow_runs == 1 { "once".to_owned() } else { format!("{} times", options.slow_runs) };
+            let _ = write!(text, " pandas' xlsx takes minutes and was measured {slow}.");
+        }
         text.push_str(" In brackets how many times better Lovage is.");
     }
     Ok(text)

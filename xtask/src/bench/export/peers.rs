@@ -22,7 +22,7 @@ const PACKAGES: [&str; 6] = [
     "zstandard==0.25.0",
 ];
 /// Rows beyond which pandas is left out: it takes nine gigabytes for the JSON of a million.
-const MOST_FOR_PANDAS: u64 = 1_000_000;
+pub const MOST_FOR_PANDAS: u64 = 1_000_000;
 
 /// The installed environment.
 pub struct Python {

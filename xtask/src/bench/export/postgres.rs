@@ -203,3 +203,19 @@ pub fn version() -> Result<String> {
     let said = step::output(Command::new(programs()?.join("postgres")).arg("--version"))?;
     Ok(said.split_whitespace().nth(2).unwrap_or("of unknown version").to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_the_same_content_each_time() {
+        let mut server = Postgres::start().unwrap();
+        let content = server.fill(1_000).unwrap();
+        let [ids, amounts, letters] = ["50532650563500", "488211674.77", "36346"].map(str::to_owned);
+        assert_eq!(content, Content { rows: 1_000, ids, amounts, letters });
+        let before = server.cpu_seconds().unwrap();
+        step::output(server.psql().unwrap().args(["-c", "SELECT count(*) FROM generate_series(1, 1000000)"])).unwrap();
+        assert!(server.cpu_seconds().unwrap() > before, "a connection that ended has taken time");
+    }
+}
