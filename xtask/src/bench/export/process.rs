@@ -149,6 +149,13 @@ pub fn bytes_below(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
+/// The command lines of a process' children.
+pub fn children(process: u32) -> Result<Vec<String>> {
+    let ids = fs::read_to_string(format!("/proc/{process}/task/{process}/children"))?;
+    let line = |id| fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    Ok(ids.split_whitespace().map(line).collect())
+}
+
 /// Seconds of processor time of all children that a process has waited for.
 pub fn cpu_of_children(process: u32) -> Result<f64> {
     cpu(process, [13, 14])
