@@ -46,7 +46,9 @@ pub fn export(words: &[&str]) -> Result<()> {
     for note in &notes {
         let _ = write!(text, "\n- {note}");
     }
-    report(&options, "exports", &text, &json!({ "rows": options.size, "notes": notes }), &samples)?;
+    let versions = if options.peers { Python::versions() } else { String::new() };
+    let facts = json!({ "rows": options.size, "peers": versions, "notes": notes });
+    report(&options, "exports", &text, &facts, &samples)?;
     ensure!(failed.is_empty(), "{} could not be measured; the notes say why", failed.len());
     Ok(())
 }
