@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::measures::{PANDAS, PSQL, PSYCOPG};
 use super::postgres::{Content, Postgres};
+use super::process::said;
 use crate::bench::peers::{cache, installed};
-use crate::bench::program::call;
 use crate::step::{program, root, run};
 
 /// What is installed, by exact version.
@@ -98,7 +99,8 @@ impl Python {
     pub fn check(&self, format: &str, file: &Path, wanted: &Content) -> Result<Vec<&'static str>> {
         let mut command = self.script("export_reader.py");
         command.arg(format).arg(file);
-        let found = call(command)?;
+        let said = said(command).with_context(|| format!("the reader of {format}"))?;
+        let found: Value = serde_json::from_str(&said).with_context(|| format!("the reader said `{said}`"))?;
         let rows = found["rows"].as_u64().with_context(|| format!("the reader counted nothing: {found}"))?;
         ensure!(rows == wanted.rows, "the file has {rows} records, the table {}", wanted.rows);
         let sums = [("ids", &wanted.ids), ("amounts", &wanted.amounts), ("letters", &wanted.letters)];
