@@ -15,7 +15,7 @@ use lovage_core::Clock;
 use lovage_worker::Registry;
 
 pub use debug::{Abort, Fail, Noop, ProgressSteps, Sleep};
-pub use export::{ColumnOptions, Count, Dataset, Datasets, ExportQueryHandler, ExportRules, Param, ParamType};
+pub use export::{Chunks, ColumnOptions, Count, Dataset, Datasets, ExportQueryHandler, ExportRules, Param, ParamType};
 pub use sources::Sources;
 
 /// What handlers work with.

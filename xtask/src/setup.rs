@@ -1,6 +1,6 @@
 //! What the tests need besides Rust: a Redis server, PostgreSQL and an S3 server, each run privately by the tests on a
-//! loopback port, and a library that gives a process a wrong clock. As root on Debian and its kin what is missing gets
-//! installed; elsewhere this says what to install.
+//! loopback port, a library that gives a process a wrong clock, and readers of the files that we write. As root on Debian
+//! and its kin what is missing gets installed; elsewhere this says what to install.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -33,7 +33,7 @@ pub fn run() -> Result<()> {
     if !missing.is_empty() {
         install(&missing)?;
     }
-    s3_server()?;
+    python_packages()?;
     println!("setup: everything that the tests start is there");
     Ok(())
 }
@@ -89,7 +89,7 @@ fn has_faketime() -> bool {
     folders.any(|folder| folder.join("faketime/libfaketime.so.1").exists())
 }
 
-/// The test kit knows which S3 server it starts and where it keeps it.
-fn s3_server() -> Result<()> {
+/// The test kit knows which packages it needs, the S3 server among them, and where it keeps them.
+fn python_packages() -> Result<()> {
     step::run(&mut step::cargo(&["run", "--quiet", "--locked", "--package", "lovage-testkit", "--example", "prepare"]))
 }

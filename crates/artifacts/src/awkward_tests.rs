@@ -60,13 +60,14 @@ async fn run(store: &ArtifactStore, token: u64) -> Result<Published, ArtifactErr
         expires_at: None,
         tenant: None,
         dataset: None,
+        chunked: false,
         files: vec![staged.into_file(None, Vec::new(), None)],
     };
     store.publish(manifest, &Held).await
 }
 
 fn request() -> DeleteOptions {
-    DeleteOptions { by: DeletedBy::Request, note: None, now: Timestamp::from_millis(7) }
+    DeleteOptions { by: DeletedBy::Request, reason: None, now: Timestamp::from_millis(7) }
 }
 
 async fn delete(store: &ArtifactStore) -> Result<Deletion, ArtifactError> {

@@ -16,6 +16,9 @@ pub struct StoreConfig {
     /// What the service's own tools read from the environment, by the same names: `AWS_ACCESS_KEY_ID`,
     /// `AWS_ENDPOINT_URL`, `AWS_REGION`, …
     pub settings: BTreeMap<String, String>,
+    /// The address of an S3 service as those know it who are handed links, where it is another than
+    /// `AWS_ENDPOINT_URL`: `https://files.example.com`. Nothing is sent there, links are signed for it.
+    pub public_endpoint: Option<String>,
     /// How long a request is repeated inside before it is reported as a failure.
     pub retry_for: Duration,
     /// Whether a local folder is written with fsync, so that a published file survives a loss of power.
@@ -25,7 +28,13 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// The store at `url` with default settings.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), settings: BTreeMap::new(), retry_for: Duration::from_secs(30), durable: true }
+        Self {
+            url: url.into(),
+            settings: BTreeMap::new(),
+            public_endpoint: None,
+            retry_for: Duration::from_secs(30),
+            durable: true,
+        }
     }
 
     /// Adds one of the service's settings.
@@ -50,10 +59,27 @@ impl fmt::Debug for StoreConfig {
         f.debug_struct("StoreConfig")
             .field("url", &self.url)
             .field("settings", &names)
+            .field("public_endpoint", &self.public_endpoint)
             .field("retry_for", &self.retry_for)
             .field("durable", &self.durable)
             .finish()
     }
+}
+
+/// Refuses what is not the address of a service: a signature covers host and port, and the path is ours.
+#[cfg(any(feature = "s3", test))]
+pub(crate) fn check_endpoint(text: &str) -> Result<(), Invalid> {
+    let url = Url::parse(text).ok();
+    let fits = url.is_some_and(|url| {
+        let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.fragment().is_none() && plain
+    });
+    if fits {
+        return Ok(());
+    }
+    // The text is not repeated: whoever writes a password there does not want to see it in a log.
+    let help = "use the address of the service alone, e.g. https://files.example.com";
+    Err(Invalid::new("storage public endpoint", "is not an http or https address", help))
 }
 
 /// An address taken apart.
@@ -149,6 +175,17 @@ mod tests {
             let error = Address::parse(text).unwrap_err();
             assert_eq!(error.field, "storage url");
             assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_is_an_address_and_nothing_more() {
+        for good in ["https://files.example.com", "http://127.0.0.1:9000/"] {
+            assert_eq!(check_endpoint(good), Ok(()));
+        }
+        for bad in ["files.example.com", "s3://b", "https://me:hunter2@x", "https://x?a=b", "https://x#y", ""] {
+            let error = check_endpoint(bad).unwrap_err().to_string();
+            assert!(error.starts_with("storage public endpoint: ") && !error.contains("hunter2"), "{error}");
         }
     }
 

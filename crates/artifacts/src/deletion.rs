@@ -17,14 +17,14 @@ use lovage_core::{Invalid, JobId, Kind, QueueName, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ArtifactError;
-use crate::keys::{deleted_key, job_folder, parse_data_key, path};
+use crate::keys::{deleted_key, is_chunk, job_folder, parse_data_key, path};
 use crate::manifest::{Manifest, ManifestFile};
 use crate::store::ArtifactStore;
 
 /// The version of the record that this release writes, and the newest that it reads.
 const VERSION: u32 = 1;
-/// Longest note in bytes.
-pub(crate) const MAX_NOTE_BYTES: usize = 500;
+/// Longest reason in bytes.
+pub(crate) const MAX_REASON_BYTES: usize = 500;
 
 /// The record that a job's files were deleted. Lies beside the manifest and never changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub struct Deletion {
     pub by: DeletedBy,
     /// Why, in somebody's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    pub reason: Option<String>,
     /// The files that the manifest named.
     pub files: Vec<DeletedFile>,
 }
@@ -91,7 +91,7 @@ pub struct DeleteOptions {
     /// What asks for it.
     pub by: DeletedBy,
     /// Why, in somebody's words, at most 500 bytes; it is kept for good.
-    pub note: Option<String>,
+    pub reason: Option<String>,
     /// The current time.
     pub now: Timestamp,
 }
@@ -117,7 +117,7 @@ impl Deletion {
             expires_at: manifest.expires_at,
             deleted_at: options.now,
             by: options.by,
-            note: options.note.clone(),
+            reason: options.reason.clone(),
             files: manifest.files.iter().map(file).collect(),
         }
     }
@@ -132,9 +132,9 @@ impl Deletion {
 impl std::fmt::Display for Deletion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "on {}", day(self.deleted_at))?;
-        match (self.by, &self.note) {
+        match (self.by, &self.reason) {
             (DeletedBy::Retention, _) => f.write_str(" by retention"),
-            (DeletedBy::Request, Some(note)) => write!(f, " on request: {note}"),
+            (DeletedBy::Request, Some(reason)) => write!(f, " on request: {reason}"),
             (DeletedBy::Request, None) => f.write_str(" on request"),
         }
     }
@@ -147,12 +147,14 @@ pub(crate) fn day(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| at.to_string(), |at| at.strftime("%Y-%m-%d").to_string())
 }
 
-/// Refuses a note that cannot be kept.
-pub(crate) fn check_note(note: Option<&str>) -> Result<(), Invalid> {
-    match note.map(str::len) {
-        Some(bytes @ MAX_NOTE_BYTES..) if bytes > MAX_NOTE_BYTES => {
-            Err(Invalid::new("note", format!("is {bytes} bytes long"), format!("use at most {MAX_NOTE_BYTES} bytes")))
-        }
+/// Refuses a reason that cannot be kept.
+pub(crate) fn check_reason(reason: Option<&str>) -> Result<(), Invalid> {
+    match reason.map(str::len) {
+        Some(bytes @ MAX_REASON_BYTES..) if bytes > MAX_REASON_BYTES => Err(Invalid::new(
+            "reason",
+            format!("is {bytes} bytes long"),
+            format!("use at most {MAX_REASON_BYTES} bytes"),
+        )),
         _ => Ok(()),
     }
 }
@@ -168,7 +170,7 @@ impl ArtifactStore {
         job: &JobId,
         options: &DeleteOptions,
     ) -> Result<Deletion, ArtifactError> {
-        check_note(options.note.as_deref())?;
+        check_reason(options.reason.as_deref())?;
         let manifest = self.existing(queue, job).await?.ok_or_else(|| ArtifactError::unpublished(queue, job))?;
         self.refuse_held(queue, job).await?;
         let deletion = Deletion::of(&manifest, options);
@@ -208,7 +210,8 @@ impl ArtifactStore {
         let mut objects = self.objects().list(Some(&path(folder.trim_end_matches('/'))?));
         let failed = |error| ArtifactError::from_store(&format!("list {folder}"), &error);
         while let Some(object) = objects.try_next().await.map_err(failed)? {
-            if parse_data_key(object.location.as_ref()).is_some() {
+            let key = object.location.as_ref();
+            if parse_data_key(key).is_some() || is_chunk(key) {
                 self.remove(object.location.as_ref()).await?;
             }
         }

@@ -92,7 +92,7 @@ impl ArtifactError {
 
 /// ` since 2026-11-26 (why)`.
 fn held_since(hold: &Hold) -> String {
-    let why = hold.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+    let why = hold.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     format!(" since {}{why}", day(hold.since))
 }
 

@@ -117,7 +117,7 @@ impl ArtifactStore {
         let outcome = if options.dry_run {
             self.refuse_held(queue, job).await
         } else {
-            let order = DeleteOptions { by: DeletedBy::Retention, note: None, now: options.now };
+            let order = DeleteOptions { by: DeletedBy::Retention, reason: None, now: options.now };
             self.delete(queue, job, &order).await.map(|_| ())
         };
         match outcome {

@@ -8,7 +8,7 @@
 use lovage_core::{JobId, QueueName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::deletion::check_note;
+use crate::deletion::check_reason;
 use crate::error::ArtifactError;
 use crate::keys::hold_key;
 use crate::store::ArtifactStore;
@@ -25,7 +25,7 @@ pub struct Hold {
     pub since: Timestamp,
     /// Why, in somebody's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    pub reason: Option<String>,
 }
 
 impl ArtifactStore {
@@ -35,12 +35,12 @@ impl ArtifactStore {
         &self,
         queue: &QueueName,
         job: &JobId,
-        note: Option<&str>,
+        reason: Option<&str>,
         now: Timestamp,
     ) -> Result<Hold, ArtifactError> {
-        check_note(note)?;
+        check_reason(reason)?;
         self.published(queue, job).await?;
-        let hold = Hold { version: VERSION, since: now, note: note.map(str::to_owned) };
+        let hold = Hold { version: VERSION, since: now, reason: reason.map(str::to_owned) };
         let hold = self.put_record(&hold_key(queue, job), hold, VERSION).await?;
         self.refuse_deleted(queue, job).await?;
         Ok(hold)

@@ -4,6 +4,7 @@
 //! jobs/{queue}/{job}/manifest.json                 the job's, deterministic: the commit point
 //! jobs/{queue}/{job}/deleted.json                  the record that its files were deleted
 //! jobs/{queue}/{job}/hold.json                     while it is there, its files are not deleted
+//! jobs/{queue}/{job}/chunk-{number}.json           the record of a part of the job's files, see `chunk.rs`
 //! jobs/{queue}/{job}/{attempt}-{token}/{name}      one attempt's, never shared
 //! ```
 //!
@@ -26,6 +27,8 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const DELETED: &str = "deleted.json";
 /// The name of the record of a hold within a job's folder.
 pub(crate) const HOLD: &str = "hold.json";
+/// What the name of a chunk's record begins with.
+pub(crate) const CHUNK: &str = "chunk-";
 /// Longest file name in bytes: file systems end at 255, and a local upload adds a suffix.
 const MAX_NAME_BYTES: usize = 200;
 
@@ -113,6 +116,16 @@ pub(crate) fn job_folder(queue: &QueueName, job: &JobId) -> String {
 /// The key of a job's manifest.
 pub(crate) fn manifest_key(queue: &QueueName, job: &JobId) -> String {
     job_folder(queue, job) + MANIFEST
+}
+
+/// The key of the record of a job's chunk.
+pub(crate) fn chunk_key(queue: &QueueName, job: &JobId, number: u32) -> String {
+    format!("{}{CHUNK}{number:06}.json", job_folder(queue, job))
+}
+
+/// Whether the key is that of a chunk's record.
+pub(crate) fn is_chunk(key: &str) -> bool {
+    parse_job_key(key).is_some_and(|(_, _, record)| record.starts_with(CHUNK))
 }
 
 /// The key of the record that a job's files were deleted.

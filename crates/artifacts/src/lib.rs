@@ -16,6 +16,7 @@
 mod awkward;
 #[cfg(test)]
 mod awkward_tests;
+mod chunk;
 mod config;
 mod deletion;
 mod digest;
@@ -37,6 +38,7 @@ mod sweep;
 mod verify;
 mod writer;
 
+pub use chunk::Chunk;
 pub use config::StoreConfig;
 pub use deletion::{DeleteOptions, DeletedBy, DeletedFile, Deletion};
 pub use error::{ArtifactError, LeaseLost};

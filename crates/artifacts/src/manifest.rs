@@ -38,6 +38,9 @@ pub struct Manifest {
     /// The registered name of what was exported, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
+    /// Whether the files are chunks that were committed one by one, maybe by several attempts of the job.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chunked: bool,
     /// The files, at least one.
     pub files: Vec<ManifestFile>,
 }
@@ -115,7 +118,7 @@ impl Manifest {
         }
     }
 
-    /// Checks that it names at least one file and only files of its own attempt.
+    /// Checks that it names at least one file and only files of its own attempt, or, if they are chunks, of its own job.
     pub(crate) fn validate(&self) -> Result<(), Invalid> {
         if self.files.is_empty() {
             return Err(Invalid::new("files", "is empty", "name at least one file"));
@@ -123,7 +126,10 @@ impl Manifest {
         let owner = self.owner();
         for file in &self.files {
             let key = parse_data_key(&file.key);
-            if key.is_none_or(|(attempt, name)| attempt != owner || name.as_str() != file.name) {
+            let ours = |attempt: &AttemptKey| {
+                *attempt == owner || self.chunked && attempt.queue == owner.queue && attempt.job == owner.job
+            };
+            if key.is_none_or(|(attempt, name)| !ours(&attempt) || name.as_str() != file.name) {
                 let help = "name only files that this attempt wrote";
                 return Err(Invalid::new("files", format!("{:?} is not a file of this attempt", file.key), help));
             }
@@ -134,5 +140,47 @@ impl Manifest {
     /// Reads a stored manifest.
     pub(crate) fn decode(key: &str, text: &[u8]) -> Result<Self, ArtifactError> {
         record::decode(key, text, MANIFEST_VERSION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the first release wrote it.
+    const FIRST: &str = r#"{
+  "version": 1,
+  "queue": "exports",
+  "job": "42",
+  "kind": "export.query",
+  "attempt": 1,
+  "token": 7,
+  "producer": "lovage 0.1.0",
+  "created_at": 1700000000000,
+  "files": [
+    {
+      "name": "a.csv",
+      "key": "jobs/exports/42/1-7/a.csv",
+      "bytes": 3,
+      "sha256": "ab",
+      "content_type": "text/csv"
+    }
+  ]
+}
+"#;
+
+    #[test]
+    fn a_manifest_without_the_later_fields_is_read_and_written_as_it_was() {
+        let manifest = Manifest::decode("k", FIRST.as_bytes()).unwrap();
+        assert_eq!((manifest.expires_at, &manifest.tenant, &manifest.dataset), (None, &None, &None));
+        assert_eq!(record::encode(&manifest).unwrap(), FIRST);
+    }
+
+    #[test]
+    fn fields_of_a_later_release_do_not_keep_it_from_being_read() {
+        let later = FIRST.replace("\"attempt\"", "\"expires_at\": 5, \"colour\": \"red\", \"attempt\"");
+        assert_eq!(Manifest::decode("k", later.as_bytes()).unwrap().expires_at, Some(Timestamp::from_millis(5)));
+        let error = Manifest::decode("k", FIRST.replace("1,", "2,").as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "k cannot be read: it has version 2; this release reads up to 1");
     }
 }

@@ -78,7 +78,11 @@ fn bucket_objects(scheme: Scheme, bucket: &str, prefix: &str, config: &StoreConf
     match scheme {
         #[cfg(feature = "s3")]
         Scheme::S3 => {
-            let mut objects = Objects::signed(s3(bucket, config)?, prefix);
+            let mut objects = Objects::signed(s3(bucket, config, None)?, prefix);
+            if let Some(endpoint) = &config.public_endpoint {
+                crate::config::check_endpoint(endpoint)?;
+                objects.signer = Objects::signed(s3(bucket, config, Some(endpoint))?, prefix).signer;
+            }
             if config.setting("AWS_SKIP_SIGNATURE").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
                 // Without credentials there is nothing to sign with.
                 objects.signer = None;
@@ -123,8 +127,9 @@ fn retry(config: &StoreConfig) -> object_store::RetryConfig {
     object_store::RetryConfig { max_retries: 6, retry_timeout: config.retry_for, ..Default::default() }
 }
 
+/// The bucket, at its configured endpoint or at another one instead.
 #[cfg(feature = "s3")]
-fn s3(bucket: &str, config: &StoreConfig) -> Result<impl ObjectStore + Signer, ArtifactError> {
+fn s3(bucket: &str, config: &StoreConfig, instead: Option<&str>) -> Result<impl ObjectStore + Signer, ArtifactError> {
     use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
     let endpoint = config.setting("AWS_ENDPOINT_URL_S3").or_else(|| config.setting("AWS_ENDPOINT_URL"));
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
@@ -139,6 +144,12 @@ fn s3(bucket: &str, config: &StoreConfig) -> Result<impl ObjectStore + Signer, A
         if let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
             builder = builder.with_config(key, value);
         }
+    }
+    if let Some(endpoint) = instead {
+        // Of the ways to say it, the one that goes before all others.
+        builder = builder
+            .with_config(AmazonS3ConfigKey::S3Endpoint, endpoint)
+            .with_allow_http(endpoint.starts_with("http://"));
     }
     if endpoint.is_some() && !has_credentials(config) {
         let help = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_SKIP_SIGNATURE=true for an open bucket)";

@@ -94,6 +94,10 @@ impl ArtifactStore {
     /// Removes the files that a manifest names. For an attempt that will not publish them; failures are only logged,
     /// because the sweeper comes by later.
     pub async fn discard(&self, manifest: &Manifest) {
+        if manifest.chunked {
+            // Committed chunks belong to the job: the manifest that was first names them, too, or the next attempt will.
+            return;
+        }
         for file in &manifest.files {
             if let Err(error) = self.remove(&file.key).await {
                 tracing::warn!(key = file.key, %error, "an unpublished file could not be removed; the sweeper will");

@@ -98,6 +98,11 @@ impl ArtifactStore {
         }
     }
 
+    /// The key of a job's manifest.
+    pub fn manifest_key(&self, queue: &QueueName, job: &JobId) -> String {
+        manifest_key(queue, job)
+    }
+
     /// The file behind a key of a local store.
     pub fn local_path(&self, key: &str) -> Option<PathBuf> {
         self.local_root().map(|folder| folder.join(key))

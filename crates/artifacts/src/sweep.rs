@@ -14,7 +14,7 @@ use futures::TryStreamExt as _;
 use lovage_core::{JobId, QueueName, Timestamp};
 
 use crate::error::ArtifactError;
-use crate::keys::{AttemptKey, JOBS, parse_data_key, path};
+use crate::keys::{AttemptKey, JOBS, is_chunk, parse_data_key, parse_job_key, path};
 use crate::leftovers;
 use crate::manifest::Manifest;
 use crate::store::ArtifactStore;
@@ -62,6 +62,8 @@ struct Known {
     attempt: AttemptKey,
     live: bool,
     manifest: Option<Manifest>,
+    /// Whether the records of its chunks are gone.
+    forgotten: bool,
 }
 
 impl ArtifactStore {
@@ -78,7 +80,10 @@ impl ArtifactStore {
         let failed = |error| ArtifactError::from_store("list the store", &error);
         while let Some(object) = objects.try_next().await.map_err(failed)? {
             let key = object.location.as_ref();
-            let Some((attempt, _)) = parse_data_key(key) else { continue };
+            let Some((attempt, _)) = parse_data_key(key) else {
+                self.sweep_chunk(key, &object, options, &is_live).await?;
+                continue;
+            };
             report.examined += 1;
             let modified = object.last_modified.timestamp_millis().max(0) as u64;
             if !options.is_old(Timestamp::from_millis(modified)) {
@@ -94,6 +99,19 @@ impl ArtifactStore {
                     return Ok(report);
                 }
                 if !options.dry_run {
+                    let known = known.as_mut().filter(|known| known.manifest.is_none() && !known.forgotten);
+                    if let Some(known) = known {
+                        let AttemptKey { queue, job, .. } = &known.attempt;
+                        // Before the first of their files, and asked again after: an attempt that began meanwhile looks at
+                        // the records once more before it publishes. It finds none, or is found here.
+                        self.forget_chunks(queue, job).await?;
+                        known.live = is_live(queue.clone(), job.clone()).await;
+                        known.manifest = self.existing(queue, job).await?;
+                        known.forgotten = true;
+                        if known.live || known.manifest.is_some() {
+                            continue;
+                        }
+                    }
                     self.remove(key).await?;
                 }
                 report.bytes += object.size;
@@ -104,6 +122,28 @@ impl ArtifactStore {
             leftovers::sweep(root, options, &is_live, &mut report).await?;
         }
         Ok(report)
+    }
+
+    /// Removes the record of a chunk whose job can run no more. After its manifest nobody reads it.
+    async fn sweep_chunk<F, A>(
+        &self,
+        key: &str,
+        object: &object_store::ObjectMeta,
+        options: SweepOptions,
+        is_live: &F,
+    ) -> Result<(), ArtifactError>
+    where
+        F: Fn(QueueName, JobId) -> A + Send + Sync,
+        A: Future<Output = bool> + Send,
+    {
+        let modified = Timestamp::from_millis(object.last_modified.timestamp_millis().max(0) as u64);
+        if !is_chunk(key) || options.dry_run || !options.is_old(modified) {
+            return Ok(());
+        }
+        match parse_job_key(key) {
+            Some((queue, job, _)) if !is_live(queue.clone(), job.clone()).await => self.remove(key).await,
+            _ => Ok(()),
+        }
     }
 
     /// What is known about the attempt's job, asked again only when it is another job than before.
@@ -119,6 +159,6 @@ impl ArtifactStore {
         let live = is_live(attempt.queue.clone(), attempt.job.clone()).await;
         // The order matters, see the head of this file.
         let manifest = if live { None } else { self.existing(&attempt.queue, &attempt.job).await? };
-        Ok(Known { attempt, live, manifest })
+        Ok(Known { attempt, live, manifest, forgotten: false })
     }
 }

@@ -58,6 +58,7 @@ pub fn broker_name(config: &Config) -> String {
 /// Opens the storage of artifacts.
 pub fn store(config: &Config) -> Outcome<ArtifactStore> {
     let mut store = StoreConfig::new(config.storage());
+    store.public_endpoint.clone_from(&config.storage_public_endpoint);
     let aws = &config.aws;
     let settings = [
         ("AWS_ACCESS_KEY_ID", aws.access_key_id.as_deref()),

@@ -1,5 +1,6 @@
 //! The encoder as everybody uses it, and the choice of one.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::str::FromStr;
@@ -7,6 +8,7 @@ use std::str::FromStr;
 use jiff::tz::TimeZone;
 use lovage_core::Invalid;
 
+use crate::pack::{self, Packed};
 use crate::{Column, EncodeError, Value, columnar, csv, json};
 
 /// Where encoded bytes go.
@@ -122,6 +124,58 @@ pub enum Compression {
     Zip,
 }
 
+impl Compression {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::None, Self::Gzip, Self::Zstd, Self::Zip];
+
+    /// Its name in settings and arguments.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Zip => "zip",
+        }
+    }
+
+    /// What a packed file's name ends with, without the dot.
+    pub fn extension(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gz"),
+            Self::Zstd => Some("zst"),
+            Self::Zip => Some("zip"),
+        }
+    }
+
+    /// The media type of a file of `format` that is packed in this way.
+    pub fn content_type(self, format: Format) -> &'static str {
+        match self {
+            Self::None => format.content_type(),
+            Self::Gzip => "application/gzip",
+            Self::Zstd => "application/zstd",
+            Self::Zip => "application/zip",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Compression {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::ALL.into_iter().find(|compression| compression.as_str() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            Invalid::new("compression", format!("is {text:?}"), format!("use one of: {names}"))
+        })
+    }
+}
+
 /// How values are written.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -131,11 +185,24 @@ pub struct Options {
     pub delimiter: char,
     /// The name of the sheet in a workbook.
     pub sheet: String,
+    /// How the file is packed. Parquet, Arrow and workbooks are compressed inside and take none.
+    pub compression: Compression,
+    /// The name of the file inside a zip archive, without its extension.
+    pub entry: String,
+    /// Records after which a zip archive goes on with another file: `orders_1.csv`, `orders_2.csv`, each with its header.
+    pub rows_per_file: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { zone: TimeZone::UTC, delimiter: ',', sheet: "data".to_owned() }
+        Self {
+            zone: TimeZone::UTC,
+            delimiter: ',',
+            sheet: "data".to_owned(),
+            compression: Compression::None,
+            entry: "data".to_owned(),
+            rows_per_file: None,
+        }
     }
 }
 
@@ -145,6 +212,32 @@ pub fn encoder(
     columns: &[Column],
     options: &Options,
     out: Box<dyn Write + Send>,
+) -> Result<Box<dyn Encoder>, EncodeError> {
+    check_names(format, columns)?;
+    pack::check(format, options)?;
+    match options.compression {
+        Compression::None => plain(format, columns, options, out),
+        _ => Ok(Box::new(Packed::new(format, columns, options, out)?)),
+    }
+}
+
+/// Formats that know a value by its column's name take no name twice: most readers would show only one of them.
+fn check_names(format: Format, columns: &[Column]) -> Result<(), Invalid> {
+    let mut seen = HashSet::new();
+    let by_name = matches!(format, Format::Jsonl | Format::Parquet | Format::Arrow);
+    let twice = columns.iter().find(|column| by_name && !seen.insert(column.name.as_str()));
+    twice.map_or(Ok(()), |column| {
+        let help = format!("name one of them otherwise in the query: {format} needs different names");
+        Err(Invalid::new("columns", format!("have {:?} twice", column.name), help))
+    })
+}
+
+/// An encoder whose file is not packed.
+pub(crate) fn plain(
+    format: Format,
+    columns: &[Column],
+    options: &Options,
+    out: Output,
 ) -> Result<Box<dyn Encoder>, EncodeError> {
     Ok(match format {
         Format::Csv => Box::new(csv::Csv::plain(columns, options, out)?),

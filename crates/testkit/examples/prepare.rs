@@ -3,5 +3,5 @@
 #![expect(clippy::print_stdout, reason = "a tool for a terminal speaks on standard output")]
 
 fn main() {
-    println!("S3 server for tests: {}", lovage_testkit::s3::ensure_installed().display());
+    println!("S3 server and readers of files for tests: {}", lovage_testkit::s3::ensure_installed().display());
 }

@@ -87,7 +87,8 @@ impl ExportCompression {
     }
 }
 
-/// The result of `export.query`.
+/// The result of `export.query`. An export in chunks has several files under one manifest: then `key` and `location` are the
+/// manifest's, `rows` and `bytes` are sums, and `sha256` is that of the files' sums, one a line, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportResult {
     /// The file's key in the artifact store.
@@ -105,9 +106,16 @@ pub struct ExportResult {
     /// The attempt that wrote it. Differs from the attempt that answers when an earlier one was lost after it had
     /// published.
     pub attempt: u32,
-    /// What was changed to fit the format, in sentences.
+    /// How many files.
+    #[serde(default = "one")]
+    pub files: usize,
+    /// What was changed to fit the format, in sentences; the first ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl ExportQuery {

@@ -10,7 +10,7 @@ use lovage_formats::Type;
 use lovage_payloads::ExportFormat;
 use serde::Deserialize;
 
-use super::params::{Param, TENANT};
+use super::params::{Param, ParamType, TENANT};
 use super::statement::{Dialect, Statement};
 use crate::sources::{Source, Sources};
 
@@ -56,6 +56,32 @@ pub struct Dataset {
     /// How the number of records is found out before they are read.
     #[serde(default)]
     pub count: Count,
+    /// Whether it is exported in chunks, each a file of its own, so that an attempt goes on where the last one died.
+    #[serde(default)]
+    pub chunks: Option<Chunks>,
+}
+
+/// How a dataset is cut into chunks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chunks {
+    /// A column of the query whose values are unique, never null, and never change, nor does the rest of their record: an id
+    /// of a table that is only added to.
+    pub key: String,
+    /// Its type: `integer`, `text` or `uuid`.
+    #[serde(rename = "type", default = "integer")]
+    pub ty: ParamType,
+    /// Records of a chunk.
+    #[serde(default = "chunk_rows")]
+    pub rows: u64,
+}
+
+fn integer() -> ParamType {
+    ParamType::Integer
+}
+
+fn chunk_rows() -> u64 {
+    1_000_000
 }
 
 /// What is said about a column.
@@ -149,6 +175,9 @@ impl Dataset {
         for (column, options) in &self.columns {
             options.ty().map_err(|error| Invalid { field: format!("columns.{column}.type"), ..error })?;
         }
+        if let Some(chunks) = &self.chunks {
+            chunks.validate()?;
+        }
         zone(self.zone.as_deref())?;
         self.timeout()?;
         self.keep()?;
@@ -168,6 +197,21 @@ impl Dataset {
     /// How long its files are kept, if it says so.
     pub(super) fn keep(&self) -> Result<Option<Duration>, Invalid> {
         duration("keep", self.keep.as_deref())
+    }
+}
+
+impl Chunks {
+    fn validate(&self) -> Result<(), Invalid> {
+        if !matches!(self.ty, ParamType::Integer | ParamType::Text | ParamType::Uuid) {
+            return Err(Invalid::new("chunks.type", "cannot cut a dataset", "use integer, text or uuid"));
+        }
+        if self.rows == 0 {
+            return Err(Invalid::new("chunks.rows", "is 0", "use some hundred thousand"));
+        }
+        if self.key.is_empty() || self.key.contains('\0') {
+            return Err(Invalid::new("chunks.key", format!("is {:?}", self.key), "name a column of the query"));
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 //! one snapshot of the source, stream it through `pipeline.rs` to a key of its own, publish the manifest while the lease
 //! holds. Nothing is visible before the last step, and a second attempt adds nothing after it.
 
+mod chunked;
 mod dataset;
 mod fault;
 mod params;
@@ -12,38 +13,30 @@ mod plan;
 mod postgres;
 mod sqlite;
 mod statement;
+mod write;
 
-use std::fmt::Write as _;
-use std::future::Future;
 use std::time::Duration;
 
-use lovage_artifacts::{MANIFEST_VERSION, Manifest, ManifestFile, Origin, Published};
+use lovage_artifacts::{MANIFEST_VERSION, Manifest, Published};
 use lovage_core::LogLevel;
 use lovage_payloads::{ExportQuery, ExportResult};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions};
-use sha2::{Digest as _, Sha256};
 
-pub use self::dataset::{ColumnOptions, Count, Dataset, Datasets};
+pub use self::dataset::{Chunks, ColumnOptions, Count, Dataset, Datasets};
 pub use self::params::{Param, ParamType};
-use self::pipeline::{Piped, Reading};
 pub use self::plan::ExportRules;
-use self::plan::{Known, Plan};
+use self::plan::Known;
 pub(crate) use self::statement::Dialect;
 use crate::Services;
-use crate::lease::{JobLease, owner};
-use crate::sources::Source;
+use crate::lease::JobLease;
+
+/// Notes that a result repeats; all stand in the manifest.
+const NOTES: usize = 10;
 
 /// Runs `export.query`.
 #[derive(Debug)]
 pub struct ExportQueryHandler {
     services: Services,
-}
-
-/// A file that was read from a source and that nobody sees yet.
-struct Exported {
-    piped: Piped,
-    reading: Reading,
-    plan: Plan,
 }
 
 impl ExportQueryHandler {
@@ -52,43 +45,16 @@ impl ExportQueryHandler {
         Self { services }
     }
 
-    async fn export(&self, args: &ExportQuery, job: &JobContext) -> Result<Exported, JobError> {
-        let Services { sources, datasets, rules, artifacts, .. } = &self.services;
+    /// Writes the files and answers a manifest that names them.
+    async fn export(&self, args: &ExportQuery, job: &JobContext) -> Result<Manifest, JobError> {
+        let Services { sources, datasets, rules, .. } = &self.services;
         let (plan, source) = Known { sources, datasets, rules }.plan(args, job.tenant()).map_err(fault::invalid)?;
-        let writer = artifacts.create(&owner(job), &plan.file.name, plan.file.content_type).map_err(fault::artifact)?;
-        job.progress(pipeline::progress(0, "connect"));
-        match source {
-            Source::Postgres(options) => {
-                let opening = postgres::Reader::open(options, &plan.query, &plan.file);
-                let reader = unless_cancelled(job, opening).await?;
-                let (reading, decoder) = (reader.reading(), reader.decoder());
-                let what = (&plan.query, &plan.file, &reading);
-                let piped = pipeline::run(job, what, writer, decoder, |batches| reader.read(batches)).await?;
-                Ok(Exported { piped, reading, plan })
-            }
-            Source::Sqlite(file) => {
-                let opening = sqlite::Reader::open(file, &plan.query, job.cancelled().clone());
-                let reader = unless_cancelled(job, opening).await?;
-                let (reading, decoder) = (reader.reading(), reader.decoder());
-                let what = (&plan.query, &plan.file, &reading);
-                let piped = pipeline::run(job, what, writer, decoder, |batches| reader.read(batches)).await?;
-                Ok(Exported { piped, reading, plan })
-            }
-        }
-    }
-
-    fn manifest(&self, job: &JobContext, exported: Exported) -> Manifest {
-        let Exported { piped, reading, plan } = exported;
-        let now = self.services.clock.now();
-        let origin = Origin {
-            source: plan.query.source,
-            engine: reading.engine.to_owned(),
-            snapshot: Some(reading.snapshot),
-            query_sha256: Some(hex_sha256(plan.query.statement.as_str())),
+        let files = match &plan.chunks {
+            Some(chunks) => chunked::files(&self.services, job, source, &plan, chunks).await?,
+            None => vec![write::write(&self.services, job, source, (&plan.query, &plan.file), 0).await?.file],
         };
-        let mut file = piped.staged.into_file(Some(piped.rows), reading.described, Some(origin));
-        file.notes = piped.summary.notes;
-        Manifest {
+        let now = self.services.clock.now();
+        Ok(Manifest {
             version: MANIFEST_VERSION,
             queue: job.queue().clone(),
             job: job.id().clone(),
@@ -100,23 +66,33 @@ impl ExportQueryHandler {
             expires_at: plan.keep.map(|keep| now.plus(keep)),
             tenant: job.tenant().cloned(),
             dataset: plan.dataset,
-            files: vec![file],
-        }
+            chunked: plan.chunks.is_some(),
+            files,
+        })
     }
 
+    /// What the job answers: its file, or, if it has several, their sums under the manifest.
     fn result(&self, manifest: &Manifest) -> Result<ExportResult, JobError> {
-        let file: &ManifestFile =
-            manifest.files.first().ok_or_else(|| anyhow::anyhow!("the manifest names no file"))?;
-        Ok(ExportResult {
-            key: file.key.clone(),
-            location: self.services.artifacts.location(&file.key),
-            name: file.name.clone(),
-            rows: file.rows.unwrap_or_default(),
-            bytes: file.bytes,
-            sha256: file.sha256.clone(),
+        let store = &self.services.artifacts;
+        let first = manifest.files.first().ok_or_else(|| anyhow::anyhow!("the manifest names no file"))?;
+        let mut result = ExportResult {
+            key: first.key.clone(),
+            location: store.location(&first.key),
+            name: first.name.clone(),
+            rows: manifest.files.iter().filter_map(|file| file.rows).sum(),
+            bytes: manifest.files.iter().map(|file| file.bytes).sum(),
+            sha256: first.sha256.clone(),
             attempt: manifest.attempt,
-            notes: file.notes.clone(),
-        })
+            files: manifest.files.len(),
+            notes: manifest.files.iter().flat_map(|file| file.notes.clone()).take(NOTES).collect(),
+        };
+        if manifest.chunked {
+            result.key = store.manifest_key(&manifest.queue, &manifest.job);
+            result.location = store.location(&result.key);
+            let digests: Vec<&str> = manifest.files.iter().map(|file| file.sha256.as_str()).collect();
+            result.sha256 = write::hex_sha256(&digests.join("\n"));
+        }
+        Ok(result)
     }
 }
 
@@ -135,10 +111,9 @@ impl Handler for ExportQueryHandler {
             job.log(LogLevel::Info, format!("attempt {} has already published the file", manifest.attempt));
             return self.result(&manifest);
         }
-        let exported = self.export(&args, &job).await?;
-        let rows = exported.piped.rows;
+        let manifest = self.export(&args, &job).await?;
+        let rows = manifest.files.iter().filter_map(|file| file.rows).sum();
         job.progress(pipeline::progress(rows, "publish"));
-        let manifest = self.manifest(&job, exported);
         if job.is_cancelled() {
             artifacts.discard(&manifest).await;
             return Err(JobError::Cancelled);
@@ -146,7 +121,11 @@ impl Handler for ExportQueryHandler {
         let published = artifacts.publish(manifest, &JobLease(&job)).await.map_err(fault::artifact)?;
         let result = self.result(published.manifest())?;
         match published {
-            Published::New(_) => {
+            Published::New(manifest) => {
+                if manifest.chunked {
+                    // Nobody reads them any more; what stays the sweeper removes.
+                    let _ = artifacts.forget_chunks(job.queue(), job.id()).await;
+                }
                 job.log(LogLevel::Info, format!("{rows} rows, {} bytes: {}", result.bytes, result.location));
             }
             Published::Existing(manifest) => {
@@ -156,23 +135,4 @@ impl Handler for ExportQueryHandler {
         job.progress(pipeline::progress(result.rows, "done"));
         Ok(result)
     }
-}
-
-/// Waits for `opening` unless the job is cancelled first.
-async fn unless_cancelled<T>(
-    job: &JobContext,
-    opening: impl Future<Output = Result<T, JobError>>,
-) -> Result<T, JobError> {
-    tokio::select! {
-        biased;
-        () = job.cancelled().cancelled() => Err(JobError::Cancelled),
-        opened = opening => opened,
-    }
-}
-
-fn hex_sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

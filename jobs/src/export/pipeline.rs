@@ -8,8 +8,9 @@
 //! An encoder cannot tell a reader that has broken off from one that is done, and a finished file of half the records
 //! would look whole. So the reader says when it has sent everything, and only then the file is finished.
 
+use std::fmt::Write as _;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +37,8 @@ const CHUNK: usize = 256 * 1024;
 pub(super) struct Reading {
     /// The columns, as the encoder sees them.
     pub(super) columns: Vec<Column>,
+    /// Their names in the query, which the encoder's may differ from.
+    pub(super) names: Vec<String>,
     /// The columns, as the manifest describes them.
     pub(super) described: Vec<lovage_artifacts::Column>,
     /// The kind of database.
@@ -67,6 +70,15 @@ pub(super) struct Piped {
     pub(super) staged: Staged,
     pub(super) rows: u64,
     pub(super) summary: Summary,
+    /// The value of [`Query::key`] in the last record.
+    pub(super) last: Option<String>,
+}
+
+/// How the encoder ended.
+struct Encoded {
+    rows: u64,
+    summary: Summary,
+    last: Option<String>,
 }
 
 /// The reader's end of the first channel.
@@ -111,6 +123,9 @@ pub(super) struct Recorder {
     done: Arc<AtomicU64>,
     rows: u64,
     limit: Option<u64>,
+    /// The column whose last value is remembered, and the value.
+    key: Option<usize>,
+    last: String,
 }
 
 impl Recorder {
@@ -121,6 +136,26 @@ impl Recorder {
         }
         self.encoder.record(values)?;
         self.rows += 1;
+        match self.key {
+            Some(key) => self.remember(key, values.get(key)),
+            None => Ok(()),
+        }
+    }
+
+    fn remember(&mut self, key: usize, value: Option<&Value<'_>>) -> Result<(), Stop> {
+        self.last.clear();
+        match value {
+            // Writing to a text cannot fail.
+            Some(Value::Int(number)) => drop(write!(self.last, "{number}")),
+            Some(Value::Text(text)) => self.last.push_str(text),
+            Some(Value::Uuid(id)) => drop(write!(self.last, "{}", uuid::Uuid::from_bytes(*id))),
+            _ => {
+                self.rows -= 1;
+                return Err(
+                    self.cell(key, "a chunk cannot end at this value; name a column of integers, texts or UUIDs")
+                );
+            }
+        }
         Ok(())
     }
 
@@ -154,7 +189,7 @@ impl Chunks {
     }
 }
 
-impl Write for Chunks {
+impl io::Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= CHUNK {
@@ -172,7 +207,7 @@ impl Write for Chunks {
 /// the reader is stopped and the upload aborted.
 pub(super) async fn run<D, R, F>(
     job: &JobContext,
-    (query, file, reading): (&Query, &File, &Reading),
+    (query, file, reading, before): (&Query, &File, &Reading, u64),
     mut writer: ArtifactWriter,
     decoder: D,
     read: R,
@@ -185,6 +220,7 @@ where
     let (batch_sender, batches) = mpsc::channel(WAITING);
     let (sender, mut chunks) = mpsc::channel(WAITING);
     let done = Arc::new(AtomicU64::new(0));
+    let key = key(query, reading)?;
     let output = Chunks { sender, buffer: Vec::with_capacity(CHUNK + CHUNK / 4) };
     let encoder = lovage_formats::encoder(file.format, &reading.columns, &file.options, Box::new(output));
     let recorder = Recorder {
@@ -192,19 +228,21 @@ where
         names: reading.columns.iter().map(|column| column.name.clone()).collect(),
         done: Arc::clone(&done),
         rows: 0,
-        limit: query.row_limit,
+        limit: query.row_limit.map(|limit| limit.saturating_sub(before)),
+        key,
+        last: String::new(),
     };
     let mut encoding = tokio::task::spawn_blocking(move || encode(batches, decoder, recorder));
     // Dropping the set stops the reader; so does the worker when it drops this whole future.
     let mut reader = JoinSet::new();
     reader.spawn(read(Batches(batch_sender)));
-    let meter = Meter { job, done: &done, total: reading.total };
+    let meter = Meter { job, done: &done, total: reading.total, before };
     let uploaded = tokio::select! {
         biased;
         () = job.cancelled().cancelled() => Err(JobError::Cancelled),
         uploaded = upload(&meter, &mut writer, &mut chunks, &mut encoding, &mut reader) => uploaded,
     };
-    let (rows, summary) = match uploaded {
+    let Encoded { rows, summary, last } = match uploaded {
         Ok(encoded) => encoded,
         Err(error) => {
             reader.shutdown().await;
@@ -220,7 +258,17 @@ where
         () = job.cancelled().cancelled() => return Err(JobError::Cancelled),
         staged = writer.finish() => staged.map_err(fault::artifact)?,
     };
-    Ok(Piped { staged, rows, summary })
+    Ok(Piped { staged, rows, summary, last })
+}
+
+/// The place of the column whose last value is to be remembered.
+fn key(query: &Query, reading: &Reading) -> Result<Option<usize>, JobError> {
+    let Some(key) = &query.key else { return Ok(None) };
+    let place = reading.names.iter().position(|name| name == key);
+    place.map(Some).ok_or_else(|| {
+        let help = "name a column that the query answers";
+        fault::invalid(Invalid::new("chunks.key", format!("{key:?} is not a column of the query"), help))
+    })
 }
 
 /// The encoder's thread.
@@ -228,14 +276,17 @@ fn encode<D: Decode>(
     mut batches: mpsc::Receiver<Sent<D::Batch>>,
     mut decoder: D,
     mut recorder: Recorder,
-) -> Result<(u64, Summary), Stop> {
+) -> Result<Encoded, Stop> {
     loop {
         match batches.blocking_recv() {
             Some(Sent::Batch(batch)) => {
                 decoder.decode(batch, &mut recorder)?;
                 recorder.done.store(recorder.rows, Ordering::Relaxed);
             }
-            Some(Sent::Complete) => return Ok((recorder.rows, recorder.encoder.finish()?)),
+            Some(Sent::Complete) => {
+                let last = (recorder.key.is_some() && recorder.rows > 0).then_some(recorder.last);
+                return Ok(Encoded { rows: recorder.rows, summary: recorder.encoder.finish()?, last });
+            }
             None => return Err(Stop::Abandoned),
         }
     }
@@ -245,9 +296,9 @@ async fn upload(
     meter: &Meter<'_>,
     writer: &mut ArtifactWriter,
     chunks: &mut mpsc::Receiver<Bytes>,
-    encoding: &mut JoinHandle<Result<(u64, Summary), Stop>>,
+    encoding: &mut JoinHandle<Result<Encoded, Stop>>,
     reader: &mut JoinSet<Result<(), JobError>>,
-) -> Result<(u64, Summary), JobError> {
+) -> Result<Encoded, JobError> {
     while let Some(chunk) = chunks.recv().await {
         writer.write(chunk).await.map_err(fault::artifact)?;
         meter.tell("export", writer.bytes());
@@ -284,11 +335,13 @@ struct Meter<'a> {
     job: &'a JobContext,
     done: &'a AtomicU64,
     total: Option<Total>,
+    /// Records that other files of the job hold.
+    before: u64,
 }
 
 impl Meter<'_> {
     fn tell(&self, phase: &str, bytes: u64) {
-        let done = self.done.load(Ordering::Relaxed);
+        let done = self.before + self.done.load(Ordering::Relaxed);
         // A guess that was too low says nothing any more.
         let total = self.total.filter(|total| !total.approximate || total.rows > done);
         self.job.progress(Progress {

@@ -8,7 +8,7 @@ use lovage_core::{Invalid, Tenant};
 use lovage_formats::{Format, Options};
 use lovage_payloads::{ExportFormat, ExportQuery};
 
-use super::dataset::{ColumnOptions, Count, Dataset, Datasets, zone};
+use super::dataset::{Chunks, ColumnOptions, Count, Dataset, Datasets, zone};
 use super::params::{self, Bound, TENANT};
 use super::statement::Statement;
 use crate::sources::{Source, Sources};
@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) file: File,
     /// How long the file is kept.
     pub(super) keep: Option<Duration>,
+    /// How it is cut, if it is.
+    pub(super) chunks: Option<Chunks>,
 }
 
 /// What is read.
@@ -39,6 +41,8 @@ pub(super) struct Query {
     pub(super) count: Count,
     pub(super) timeout: Duration,
     pub(super) row_limit: Option<u64>,
+    /// The column whose last value is to be remembered.
+    pub(super) key: Option<String>,
 }
 
 /// What is written.
@@ -47,7 +51,7 @@ pub(super) struct File {
     pub(super) format: Format,
     pub(super) options: Options,
     pub(super) name: FileName,
-    pub(super) content_type: &'static str,
+    pub(super) content_type: String,
 }
 
 /// What exports may do, as the settings say.
@@ -107,10 +111,12 @@ impl<'a> Known<'a> {
             count: dataset.count,
             timeout: dataset.timeout()?,
             row_limit: dataset.row_limit,
+            key: None,
         };
         let file = File::new(args, format(args.format, dataset, name)?, name, dataset.zone.as_deref())?;
         let keep = dataset.keep()?.or(self.rules.keep);
-        Ok((Plan { dataset: Some(name.to_owned()), query, file, keep }, source))
+        let chunks = dataset.chunks.clone();
+        Ok((Plan { dataset: Some(name.to_owned()), query, file, keep, chunks }, source))
     }
 
     fn of_sql(self, sql: &str, args: &ExportQuery) -> Result<(Plan, &'a Source), Invalid> {
@@ -132,9 +138,10 @@ impl<'a> Known<'a> {
             count: Count::default(),
             timeout: RAW_TIMEOUT,
             row_limit: None,
+            key: None,
         };
         let file = File::new(args, args.format.unwrap_or_default(), "export", None)?;
-        Ok((Plan { dataset: None, query, file, keep: self.rules.keep }, source))
+        Ok((Plan { dataset: None, query, file, keep: self.rules.keep, chunks: None }, source))
     }
 }
 
@@ -151,7 +158,7 @@ impl File {
             // Sheets have short names; those of datasets are plain.
             sheet: stem.chars().take(25).collect(),
         };
-        Ok(Self { format, options, name, content_type: format.content_type() })
+        Ok(Self { format, options, name, content_type: format.content_type().to_owned() })
     }
 }
 

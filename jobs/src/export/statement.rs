@@ -63,6 +63,16 @@ impl Statement {
         Self { placeholders: Vec::new(), ..self }
     }
 
+    /// A statement around this one, which is to stand between the two texts; `after` may have placeholders of its own.
+    pub(super) fn wrapped(&self, before: &str, after: &str) -> Self {
+        let text = format!("{before}{}{after}", self.text);
+        let inner = self.placeholders.iter().map(|range| range.start + before.len()..range.end + before.len());
+        let from = before.len() + self.text.len();
+        let outer = (from..text.len()).filter_map(|at| Some(at..at + placeholder(&text, at)?));
+        let placeholders = inner.chain(outer).collect();
+        Self { text, placeholders }
+    }
+
     /// The names of the parameters in the order in which they are used; one may come several times.
     pub(super) fn placeholders(&self) -> impl Iterator<Item = &str> {
         self.placeholders.iter().map(|range| &self.text[range.start + 1..range.end])

@@ -6,7 +6,7 @@ use crate::signature::{holds, value};
 use crate::stores::{self, Lease, attempt, manifest, publish, stage};
 use lovage_artifacts::{ArtifactError, ArtifactStore, Link, LinkOptions, ManifestFile, SignedLink, StoreConfig};
 use lovage_core::Timestamp;
-use lovage_testkit::S3Server;
+use lovage_testkit::{Proxy, S3Server};
 use url::Url;
 
 const NAME: &str = "订单 2024 (é)+.csv";
@@ -76,6 +76,23 @@ async fn all_of_a_link_is_covered_by_its_signature() {
         assert!(address.contains(what), "{what} is not in {address}");
         assert!(!holds(&address.replace(what, with), "test"), "{what} can be changed");
     }
+}
+
+#[tokio::test]
+async fn links_are_signed_for_the_address_that_others_know() {
+    let server = S3Server::start("files");
+    let door = Proxy::start(server.socket()).await;
+    let mut config = stores::s3_config(&server, "p");
+    config.public_endpoint = Some(format!("http://{}", door.address()));
+    let store = ArtifactStore::open(&config).unwrap();
+    let link = signed(&store, &file(&store).await, &LinkOptions::at(now())).await;
+    assert!(link.reveal().starts_with(&format!("http://{}/files/p/jobs/", door.address())), "{}", link.reveal());
+    assert!(holds(link.reveal(), "test"));
+    assert_eq!(reqwest::get(link.reveal()).await.unwrap().text().await.unwrap(), "id,名\n1,王\n");
+
+    config.public_endpoint = Some("files.example.com".to_owned());
+    let error = ArtifactStore::open(&config).unwrap_err();
+    assert!(error.to_string().starts_with("storage public endpoint: "), "{error}");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ async fn only_what_was_published_is_listed(store: ArtifactStore) {
     put(&store, "done").await;
     put(&store, "gone").await;
     stage(&store, &attempt("open", 1, 1), "data.csv", &[b"1"]).await;
-    let request = DeleteOptions { by: DeletedBy::Request, note: None, now: Timestamp::from_millis(7) };
+    let request = DeleteOptions { by: DeletedBy::Request, reason: None, now: Timestamp::from_millis(7) };
     store.delete(&"exports".parse().unwrap(), &"gone".parse().unwrap(), &request).await.unwrap();
     let page = store.list(&ListOptions { queue: Some("exports".parse().unwrap()), ..options(10) }).await.unwrap();
     let mut listed: Vec<_> =

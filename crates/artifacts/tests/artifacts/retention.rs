@@ -32,8 +32,8 @@ fn job(name: &str) -> JobId {
     name.parse().unwrap()
 }
 
-fn request(note: Option<&str>) -> DeleteOptions {
-    DeleteOptions { by: DeletedBy::Request, note: note.map(str::to_owned), now: now() }
+fn request(reason: Option<&str>) -> DeleteOptions {
+    DeleteOptions { by: DeletedBy::Request, reason: reason.map(str::to_owned), now: now() }
 }
 
 /// Publishes a file that is to be kept until then.
@@ -94,8 +94,8 @@ async fn a_call_expires_no_more_than_its_limit(store: ArtifactStore) {
 
 async fn a_deleted_file_is_refused_with_the_day_and_the_reason(store: ArtifactStore) {
     let manifest = keep(&store, "asked", None).await;
-    let note = "the customer asked for it";
-    let first = store.delete(&queue(), &job("asked"), &request(Some(note))).await.unwrap();
+    let reason = "the customer asked for it";
+    let first = store.delete(&queue(), &job("asked"), &request(Some(reason))).await.unwrap();
     let again = store.delete(&queue(), &job("asked"), &request(None)).await.unwrap();
     assert_eq!(first, again, "a second time changes nothing");
     let said =
@@ -172,7 +172,7 @@ async fn what_was_never_published_cannot_be_deleted_nor_held(store: ArtifactStor
     assert!(store.read(&staged.key).await.is_ok(), "it is the sweeper's");
     let long = "x".repeat(501);
     let error = store.delete(&queue(), &job("open"), &request(Some(&long))).await.unwrap_err();
-    assert!(error.to_string().starts_with("note: is 501 bytes long"), "{error}");
+    assert!(error.to_string().starts_with("reason: is 501 bytes long"), "{error}");
 }
 
 #[tokio::test]

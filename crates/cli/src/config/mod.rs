@@ -56,6 +56,8 @@ pub struct Config {
     pub exports: ExportSettings,
     /// Where artifacts go; a folder in the data directory when absent.
     pub storage_url: Option<String>,
+    /// The address of an S3 service as those know it who are handed links.
+    pub storage_public_endpoint: Option<String>,
     /// Queues that a worker serves, with weights.
     pub queues: Weights,
     /// Jobs that a worker runs at once.
@@ -154,6 +156,7 @@ impl Default for Config {
             datasets: BTreeMap::new(),
             exports: ExportSettings::default(),
             storage_url: None,
+            storage_public_endpoint: None,
             queues: Weights::default(),
             concurrency: 10,
             lease: Duration::from_secs(30),

@@ -167,6 +167,13 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.storage_url = optional(text)
     ),
     setting!(
+        "storage_public_endpoint",
+        "LOVAGE_STORAGE_PUBLIC_ENDPOINT",
+        "Address of an S3 service in links to files, if others know it by another than AWS_ENDPOINT_URL.",
+        |c| shown(c.storage_public_endpoint.as_ref()),
+        |c, text| c.storage_public_endpoint = optional(text)
+    ),
+    setting!(
         "queues",
         "LOVAGE_QUEUES",
         "Queues that a worker serves, with weights: exports=4,audit=8.",

@@ -96,7 +96,7 @@ impl From<Deletion> for DeletionLine {
             queue: deletion.queue,
             deleted_at: Instant(deletion.deleted_at),
             by: deletion.by,
-            reason: deletion.note,
+            reason: deletion.reason,
             files: deletion.files,
         }
     }
@@ -186,7 +186,7 @@ impl ExportLine {
 impl ExportPage {
     /// The line with the state of its job and the hold on its files.
     pub fn new(line: ExportLine, state: Option<State>, hold: Option<Hold>) -> Self {
-        let readable = |hold: Hold| HoldLine { since: Instant(hold.since), reason: hold.note };
+        let readable = |hold: Hold| HoldLine { since: Instant(hold.since), reason: hold.reason };
         Self { line, state, held: hold.map(readable) }
     }
 

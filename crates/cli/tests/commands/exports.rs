@@ -22,9 +22,13 @@ fn file(place: &Place, id: &str) -> PathBuf {
     place.json(&["export", "link", id])["path"].as_str().expect("a path").into()
 }
 
+fn manifest(place: &Place, id: &str) -> PathBuf {
+    place.path().join("lovage-data/artifacts/jobs/exports").join(id).join("manifest.json")
+}
+
 /// Has the files of an export expire long ago.
 fn expire(place: &Place, id: &str) {
-    let manifest = place.path().join("lovage-data/artifacts/jobs/exports").join(id).join("manifest.json");
+    let manifest = manifest(place, id);
     let mut text: Value = serde_json::from_str(&std::fs::read_to_string(&manifest).expect("a manifest")).expect("JSON");
     text["expires_at"] = json!(1_000);
     std::fs::write(manifest, text.to_string()).expect("the manifest can be changed");
@@ -84,6 +88,9 @@ fn exports_are_listed_newest_first() {
     let ran = place.run(&["export", "list", "--limit", "2"]).ok();
     assert!(ran.out.starts_with("JOB  PUBLISHED") && ran.out.contains("订单.csv"), "{}", ran.out);
     assert!(ran.err.contains("There are more than these 2"), "{}", ran.err);
+    std::fs::write(manifest(&place, "a"), "{").expect("the manifest can be changed");
+    let ran = place.run(&["export", "list"]).failed(1, &["not shown: jobs/exports/a/manifest.json cannot be read"]);
+    assert_eq!(ran.out.lines().count(), 3, "the others are: {}", ran.out);
 }
 
 #[test]
@@ -124,6 +131,9 @@ fn a_link_to_a_bucket_works_without_credentials_and_carries_the_name() {
     assert!(ran.out.starts_with("http://") && ran.out.trim().lines().count() == 1, "{}", ran.out);
     assert!(ran.err.contains("Whoever has this link can fetch 订单.csv until"), "{}", ran.err);
     assert!(!ran.err.contains("X-Amz"), "it is not logged: {}", ran.err);
+    variables.push(("LOVAGE_STORAGE_PUBLIC_ENDPOINT", "https://files.example.com"));
+    let ran = place.run_with(&variables, &["export", "link", "first"]).ok();
+    assert!(ran.out.starts_with("https://files.example.com/files/some/prefix/jobs/exports/first/"), "{}", ran.out);
     let listed = place.run_with(&variables, &["--json", "export", "list"]).ok().value();
     assert_eq!(listed[0]["job"], json!("first"));
 }

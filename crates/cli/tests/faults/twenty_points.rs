@@ -314,6 +314,7 @@ impl Handler for Publish {
             expires_at: None,
             tenant: None,
             dataset: None,
+            chunked: false,
             files: vec![file],
         };
         self.store.publish(manifest, &Lease(&job, &self.saboteur)).await.map_err(anyhow::Error::from)?;

@@ -41,6 +41,8 @@ struct Batches {
     bytes: usize,
     /// Of all batches.
     records: u64,
+    /// Whether a record was refused half way, so that the columns are no longer equally long.
+    torn: bool,
 }
 
 impl Batches {
@@ -62,6 +64,7 @@ impl Batches {
             rows: 0,
             bytes: 0,
             records: 0,
+            torn: false,
         })
     }
 
@@ -72,6 +75,7 @@ impl Batches {
             let what = format!("are {}, and record {} has {} values", self.columns.len(), self.records, values.len());
             return Err(Invalid::new("columns", what, "give one value for each column").into());
         }
+        self.torn = true;
         for ((store, column), value) in self.stores.iter_mut().zip(&self.columns).zip(values) {
             self.bytes += store.push(value, column.ty, &self.zone).map_err(|problem| EncodeError::Cell {
                 column: column.name.clone(),
@@ -79,6 +83,7 @@ impl Batches {
                 problem,
             })?;
         }
+        self.torn = false;
         self.rows += 1;
         if self.rows < self.full_rows && self.bytes < FULL {
             return Ok(None);
@@ -88,6 +93,9 @@ impl Batches {
 
     /// The open batch, unless it is empty. The next one begins with the room that this one needed.
     fn take(&mut self) -> Result<Option<RecordBatch>, EncodeError> {
+        if self.torn {
+            return Err(std::io::Error::other("a refused record ended this file").into());
+        }
         if self.rows == 0 {
             return Ok(None);
         }

@@ -44,6 +44,8 @@ const AS_TEXT: &str = "CASE WHEN num_nulls(?) = 0 THEN format('%s', ?) END";
 pub(super) struct Layout {
     /// As the encoder sees them.
     pub(super) columns: Vec<Column>,
+    /// Their names in the query.
+    pub(super) names: Vec<String>,
     /// As the manifest describes them.
     pub(super) described: Vec<lovage_artifacts::Column>,
     /// How each comes.
@@ -68,6 +70,7 @@ impl Layout {
         }
         let mut layout = Self {
             columns: Vec::new(),
+            names: Vec::new(),
             described: Vec::new(),
             wires: Vec::new(),
             casts: Vec::new(),
@@ -90,6 +93,7 @@ impl Layout {
                 }
             };
             layout.columns.push(Column::new(label, ty));
+            layout.names.push(column.name().to_owned());
             layout.wires.push(wire);
             layout.casts.push(cast);
         }

@@ -67,6 +67,7 @@ impl Reader {
     pub(super) fn reading(&self) -> Reading {
         Reading {
             columns: self.layout.columns.clone(),
+            names: self.layout.names.clone(),
             described: self.layout.described.clone(),
             engine: "postgres",
             snapshot: self.snapshot.clone(),
@@ -99,6 +100,17 @@ impl Reader {
         self.session.end().await;
         batches.complete().await
     }
+}
+
+/// The first value of the first record, which is a text.
+pub(super) async fn first(options: &PgConnectOptions, query: &Query) -> Result<Option<String>, JobError> {
+    let failed = |error: sqlx::Error| fault::database(&query.source, &error);
+    let (mut session, _) = Session::begin(&query.source, options, query.timeout, "UTC").await?;
+    let sql = AssertSqlSafe(fill(&mut session, query).await?);
+    let found = sqlx::query_scalar::<_, Option<String>>(sql).persistent(false).fetch_optional(session.get()?).await;
+    let found = found.map_err(failed)?.flatten();
+    session.end().await;
+    Ok(found)
 }
 
 /// The statement with its parameters' values in it. The server quotes them, because `COPY` binds none.

@@ -40,6 +40,7 @@ pub(super) struct Reader {
     sql: String,
     values: Vec<Bound>,
     columns: Vec<Column>,
+    names: Vec<String>,
     described: Vec<lovage_artifacts::Column>,
     snapshot: String,
     total: Option<Total>,
@@ -50,14 +51,7 @@ impl Reader {
     /// also while it sorts and answers no rows.
     pub(super) async fn open(file: &Path, query: &Query, cancelled: CancellationToken) -> Result<Self, JobError> {
         let failed = |error: sqlx::Error| fault::database(&query.source, &error);
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .read_only(true)
-            .create_if_missing(false)
-            .pragma("query_only", "1")
-            .busy_timeout(Duration::from_secs(30))
-            .row_buffer_size(ROWS_AHEAD);
-        let mut connection = SqliteConnection::connect_with(&options).await.map_err(failed)?;
+        let mut connection = connect(file).await.map_err(failed)?;
         let mut handle = connection.lock_handle().await.map_err(failed)?;
         handle.set_progress_handler(INSTRUCTIONS, move || !cancelled.is_cancelled());
         drop(handle);
@@ -71,10 +65,11 @@ impl Reader {
             .map_err(failed)?;
         let (sql, values) = fill(query);
         let prepared = (&mut connection).prepare(AssertSqlSafe(sql.as_str()).into_sql_str()).await.map_err(failed)?;
+        let names = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
         let (columns, described) = describe(prepared.columns(), query).map_err(fault::invalid)?;
         let snapshot = format!("data version {version}, {schema} schema entries");
         let source = query.source.clone();
-        let mut reader = Self { connection, source, sql, values, columns, described, snapshot, total: None };
+        let mut reader = Self { connection, source, sql, values, columns, names, described, snapshot, total: None };
         if query.count == Count::Exact {
             reader.total = Some(reader.count().await.map_err(failed)?);
         }
@@ -85,6 +80,7 @@ impl Reader {
     pub(super) fn reading(&self) -> Reading {
         Reading {
             columns: self.columns.clone(),
+            names: self.names.clone(),
             described: self.described.clone(),
             engine: "sqlite",
             snapshot: self.snapshot.clone(),
@@ -122,6 +118,29 @@ impl Reader {
         let rows: i64 = row.try_get(0)?;
         Ok(Total { rows: rows.unsigned_abs(), approximate: false })
     }
+}
+
+async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .read_only(true)
+        .create_if_missing(false)
+        .pragma("query_only", "1")
+        .busy_timeout(Duration::from_secs(30))
+        .row_buffer_size(ROWS_AHEAD);
+    SqliteConnection::connect_with(&options).await
+}
+
+/// The first value of the first record, which is a text.
+pub(super) async fn first(file: &Path, query: &Query) -> Result<Option<String>, JobError> {
+    use sqlx::Row as _;
+    let failed = |error: sqlx::Error| fault::database(&query.source, &error);
+    let mut connection = connect(file).await.map_err(failed)?;
+    let (sql, values) = fill(query);
+    let row = connection.fetch_optional(bound(&sql, &values)).await.map_err(failed)?;
+    let found = row.map(|row| row.try_get::<Option<String>, _>(0)).transpose().map_err(failed)?.flatten();
+    let _ = connection.close().await;
+    Ok(found)
 }
 
 /// The statement with a numbered place for each parameter's value, and the values.

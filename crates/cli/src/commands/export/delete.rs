@@ -24,7 +24,7 @@ pub async fn run(context: &Context, args: &DeleteArgs) -> Outcome {
     let store = rooms::store(context.config())?;
     let ExportArgs { job, queue } = &args.export;
     context.confirm(&format!("Delete the files of job {job} in queue {queue}?"))?;
-    let options = DeleteOptions { by: DeletedBy::Request, note: args.reason.clone(), now: Context::now() };
+    let options = DeleteOptions { by: DeletedBy::Request, reason: args.reason.clone(), now: Context::now() };
     let deletion = store.delete(queue, job, &options).await?;
     let (files, bytes) = (deletion.files.len(), deletion.bytes());
     let first = deletion.deleted_at == options.now;

@@ -25,7 +25,7 @@ pub async fn run(context: &Context, args: &HoldArgs) -> Outcome {
     let ExportArgs { job, queue } = &args.export;
     let hold = store.hold(queue, job, args.reason.as_deref(), Context::now()).await?;
     let since = Instant(hold.since);
-    let answer = json!({ "job": job, "queue": queue, "held": true, "since": since, "reason": hold.note });
+    let answer = json!({ "job": job, "queue": queue, "held": true, "since": since, "reason": hold.reason });
     context.output.one(&answer, || format!("The files of job {job} are held since {since}."))
 }
 

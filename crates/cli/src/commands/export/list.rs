@@ -5,7 +5,7 @@ use lovage_artifacts::ListOptions;
 use lovage_core::QueueName;
 
 use crate::commands::Context;
-use crate::error::Outcome;
+use crate::error::{Failure, Outcome};
 use crate::output::ExportLine;
 use crate::rooms;
 
@@ -42,11 +42,8 @@ pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
     }
     lines.truncate(args.limit);
     context.output.many(&lines, |lines| ExportLine::table(lines, Context::now()))?;
-    for problem in unreadable {
-        context.output.note(&format!("Not shown: {problem}"));
-    }
     if after.is_some() {
         context.output.note(&format!("There are more than these {}: add --limit COUNT.", lines.len()));
     }
-    Ok(())
+    if unreadable.is_empty() { Ok(()) } else { Err(Failure::Failed(format!("not shown: {}", unreadable.join("; ")))) }
 }

@@ -1,0 +1,86 @@
+//! One file: opens the source, runs the pipeline, describes what came out.
+
+use std::fmt::Write as _;
+use std::future::Future;
+
+use lovage_artifacts::{ManifestFile, Origin};
+use lovage_worker::{JobContext, JobError};
+use sha2::{Digest as _, Sha256};
+
+use super::pipeline::{self, Piped, Reading};
+use super::plan::{File, Query};
+use super::{fault, postgres, sqlite};
+use crate::Services;
+use crate::lease::owner;
+use crate::sources::Source;
+
+/// A file in the store that nobody sees yet.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) file: ManifestFile,
+    /// The value of [`Query::key`] in the last record.
+    pub(super) last: Option<String>,
+}
+
+/// Reads the query's result into a file of this attempt. `before` is how many records other files of the job hold.
+pub(super) async fn write(
+    services: &Services,
+    job: &JobContext,
+    source: &Source,
+    (query, file): (&Query, &File),
+    before: u64,
+) -> Result<Written, JobError> {
+    let created = services.artifacts.create(&owner(job), &file.name, &file.content_type);
+    let writer = created.map_err(fault::artifact)?;
+    job.progress(pipeline::progress(before, "connect"));
+    let (piped, reading) = match source {
+        Source::Postgres(options) => {
+            let opening = postgres::Reader::open(options, query, file);
+            let reader = unless_cancelled(job, opening).await?;
+            let (reading, decoder) = (reader.reading(), reader.decoder());
+            let what = (query, file, &reading, before);
+            let piped = pipeline::run(job, what, writer, decoder, |batches| reader.read(batches)).await?;
+            (piped, reading)
+        }
+        Source::Sqlite(path) => {
+            let opening = sqlite::Reader::open(path, query, job.cancelled().clone());
+            let reader = unless_cancelled(job, opening).await?;
+            let (reading, decoder) = (reader.reading(), reader.decoder());
+            let what = (query, file, &reading, before);
+            let piped = pipeline::run(job, what, writer, decoder, |batches| reader.read(batches)).await?;
+            (piped, reading)
+        }
+    };
+    Ok(describe(piped, reading, query))
+}
+
+fn describe(piped: Piped, reading: Reading, query: &Query) -> Written {
+    let origin = Origin {
+        source: query.source.clone(),
+        engine: reading.engine.to_owned(),
+        snapshot: Some(reading.snapshot),
+        query_sha256: Some(hex_sha256(query.statement.as_str())),
+    };
+    let mut file = piped.staged.into_file(Some(piped.rows), reading.described, Some(origin));
+    file.notes = piped.summary.notes;
+    Written { file, last: piped.last }
+}
+
+/// Waits for `opening` unless the job is cancelled first.
+pub(super) async fn unless_cancelled<T>(
+    job: &JobContext,
+    opening: impl Future<Output = Result<T, JobError>>,
+) -> Result<T, JobError> {
+    tokio::select! {
+        biased;
+        () = job.cancelled().cancelled() => Err(JobError::Cancelled),
+        opened = opening => opened,
+    }
+}
+
+pub(super) fn hex_sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
