@@ -16,7 +16,7 @@ use lovage_core::Invalid;
 
 use crate::encoder::{Encoder, Options, Output, Summary};
 use crate::error::EncodeError;
-use crate::schema::{Column, Type};
+use crate::schema::Column;
 use crate::value::Value;
 use crate::{civil, text};
 
@@ -82,7 +82,7 @@ impl Csv {
                 self.buffer.push(self.delimiter);
             }
             if self.dialect == Dialect::Excel {
-                let name = excel_name(column, &self.zone);
+                let name = column.title(&self.zone);
                 self.push_defused(&name);
             } else {
                 push_quoted(&mut self.buffer, column.name.as_bytes(), self.delimiter, self.one_column);
@@ -168,14 +168,6 @@ impl Encoder for Csv {
             ));
         }
         Ok(Summary { notes })
-    }
-}
-
-/// A column's header for people: says the zone of instants.
-pub(crate) fn excel_name(column: &Column, zone: &TimeZone) -> String {
-    match column.ty {
-        Type::TimestampTz => format!("{} ({})", column.name, zone.iana_name().unwrap_or("UTC")),
-        _ => column.name.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use lovage_core::Invalid;
 
 use crate::pack::{self, Packed};
-use crate::{Column, EncodeError, Value, columnar, csv, json};
+use crate::{Column, EncodeError, Value, columnar, csv, json, xlsx};
 
 /// Where encoded bytes go.
 pub(crate) type Output = Box<dyn Write + Send>;
@@ -243,10 +243,8 @@ pub(crate) fn plain(
         Format::Csv => Box::new(csv::Csv::plain(columns, options, out)?),
         Format::ExcelCsv => Box::new(csv::Csv::excel(columns, options, out)?),
         Format::Jsonl => Box::new(json::Jsonl::new(columns, options, out)),
+        Format::Xlsx => Box::new(xlsx::Xlsx::new(columns, options, out)?),
         Format::Parquet => Box::new(columnar::Parquet::new(columns, options, out)?),
         Format::Arrow => Box::new(columnar::Arrow::new(columns, options, out)?),
-        Format::Xlsx => {
-            return Err(Invalid::new("format", format!("{format} is not built yet"), "use csv").into());
-        }
     })
 }

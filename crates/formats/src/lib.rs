@@ -17,6 +17,7 @@ mod pack;
 mod schema;
 mod text;
 mod value;
+mod xlsx;
 
 pub use decimal::{Decimal, DecimalBuf};
 pub use encoder::{Compression, Encoder, Format, Options, Summary, encoder};

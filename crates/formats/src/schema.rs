@@ -1,5 +1,10 @@
 //! What a source says about its columns before the first record.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::civil;
+
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
@@ -13,6 +18,20 @@ impl Column {
     /// A column.
     pub fn new(name: impl Into<String>, ty: Type) -> Self {
         Self { name: name.into(), ty }
+    }
+
+    /// Its header for people, in formats whose times have no offset: says the zone of instants.
+    pub(crate) fn title(&self, zone: &TimeZone) -> String {
+        match (self.ty, zone.iana_name()) {
+            (Type::TimestampTz, Some(zone)) => format!("{} ({zone})", self.name),
+            (Type::TimestampTz, None) => {
+                // A zone without a name is an offset, the same at all times.
+                let mut offset = Vec::new();
+                civil::push_offset(&mut offset, zone.to_offset(Timestamp::UNIX_EPOCH).seconds());
+                format!("{} (UTC{})", self.name, String::from_utf8_lossy(&offset))
+            }
+            _ => self.name.clone(),
+        }
     }
 }
 
@@ -85,5 +104,19 @@ impl Type {
             Self::Any => "any",
         };
         name.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_title_of_instants_names_their_zone() {
+        let title = |zone: &TimeZone| Column::new("at", Type::TimestampTz).title(zone);
+        assert_eq!(title(&TimeZone::UTC), "at (UTC)");
+        assert_eq!(title(&TimeZone::get("Asia/Shanghai").unwrap()), "at (Asia/Shanghai)");
+        assert_eq!(title(&TimeZone::fixed(jiff::tz::offset(8))), "at (UTC+08)");
+        assert_eq!(Column::new("at", Type::Timestamp).title(&TimeZone::UTC), "at");
     }
 }

@@ -12,16 +12,17 @@ use lovage_core::LogLevel;
 use lovage_worker::{JobContext, JobError};
 use serde::{Deserialize, Serialize};
 
-use super::dataset::Chunks;
+use super::dataset::{Chunks, Count};
 use super::params::{Bound, BoundValue};
+use super::pipeline::Total;
 use super::plan::{File, Plan, Query};
-use super::write::{unless_cancelled, write};
+use super::write::{Before, unless_cancelled, write};
 use super::{fault, postgres, sqlite};
 use crate::Services;
 use crate::lease::{JobLease, owner};
 use crate::sources::Source;
 
-/// Names of the two bounds in the statement; a dataset cannot declare them, because its own have no such prefix.
+/// Names of the two bounds in the statement; a dataset cannot declare them (`dataset::OURS`).
 const AFTER: &str = "lovage_after";
 const UNTIL: &str = "lovage_until";
 
@@ -61,6 +62,7 @@ pub(super) async fn files(
         place = Some(checkpoint);
         files.push(chunk.file);
     }
+    let total = unless_cancelled(job, total(source, plan, job)).await?;
     while place.as_ref().is_none_or(|place| place.more) {
         let (after, until) = match &place {
             Some(place) => (place.last.clone(), place.until.clone()),
@@ -69,7 +71,7 @@ pub(super) async fn files(
         let number = files.len() as u32 + 1;
         let query = slice(&plan.query, chunks, after.as_deref(), until.as_deref());
         let file = numbered(&plan.file, number)?;
-        let before = files.iter().filter_map(|file| file.rows).sum();
+        let before = Before { rows: files.iter().filter_map(|file| file.rows).sum(), total };
         let written = write(services, job, source, (&query, &file), before).await?;
         let more = written.file.rows.is_some_and(|rows| rows >= chunks.rows) && written.last != until;
         let ours = Checkpoint { after, until, last: written.last, more };
@@ -113,6 +115,15 @@ async fn begin_anew(services: &Services, job: &JobContext) -> JobError {
     JobError::Retry(anyhow::anyhow!("the chunks of an earlier attempt do not fit together; it begins anew"))
 }
 
+/// How many records all chunks will hold: a guess, because records are added meanwhile.
+async fn total(source: &Source, plan: &Plan, job: &JobContext) -> Result<Option<Total>, JobError> {
+    let found = match source {
+        Source::Postgres(options) => postgres::count(options, &plan.query, &plan.file).await?,
+        Source::Sqlite(file) => sqlite::count(file, &plan.query, job.cancelled().clone()).await?,
+    };
+    Ok(found.map(|total| Total { approximate: true, ..total }))
+}
+
 /// The largest key, as text.
 async fn largest(source: &Source, query: &Query, chunks: &Chunks) -> Result<Option<String>, JobError> {
     let key = quoted(&chunks.key);
@@ -152,6 +163,7 @@ fn slice(query: &Query, chunks: &Chunks, after: Option<&str>, until: Option<&str
         statement: query.statement.wrapped("SELECT * FROM (", &tail),
         params,
         key: Some(chunks.key.clone()),
+        count: Count::None,
         ..query.clone()
     }
 }
@@ -164,9 +176,8 @@ fn quoted(name: &str) -> String {
 /// The file of one chunk: `orders.csv` becomes `orders-0001.csv`.
 fn numbered(file: &File, number: u32) -> Result<File, JobError> {
     let name = file.name.as_str();
-    let (stem, rest) = name
-        .rsplit_once(&format!(".{}", file.format.extension()))
-        .map_or((name, String::new()), |found| (found.0, format!(".{}{}", file.format.extension(), found.1)));
-    let name: FileName = format!("{stem}-{number:04}{rest}").parse().map_err(fault::invalid)?;
+    let extension = format!(".{}", file.format.extension());
+    let at = name.rfind(&extension).or_else(|| name.rfind('.')).unwrap_or(name.len());
+    let name: FileName = format!("{}-{number:04}{}", &name[..at], &name[at..]).parse().map_err(fault::invalid)?;
     Ok(File { name, ..file.clone() })
 }

@@ -14,6 +14,8 @@ use super::params::{Param, ParamType, TENANT};
 use super::statement::{Dialect, Statement};
 use crate::sources::{Source, Sources};
 
+/// What the names of parameters begin with that are put into statements here.
+pub(super) const OURS: &str = "lovage_";
 /// How long a query may run when the dataset does not say.
 const TIMEOUT: Duration = Duration::from_hours(4);
 
@@ -166,8 +168,9 @@ impl Dataset {
         }
         for (param, declared) in &self.params {
             let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if param == TENANT || param.is_empty() || !param.chars().all(word) {
-                let help = "use letters, digits and `_`; `tenant` is the job's own and needs no declaration";
+            if param == TENANT || param.starts_with(OURS) || param.is_empty() || !param.chars().all(word) {
+                let help = "use letters, digits and `_`; `tenant` is the job's own and needs no declaration, names with \
+                            lovage_ are ours";
                 return Err(Invalid::new(format!("params.{param}"), "has this name", help));
             }
             declared.validate(param)?;

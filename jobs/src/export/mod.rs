@@ -11,6 +11,7 @@ mod params;
 mod pipeline;
 mod plan;
 mod postgres;
+mod record;
 mod sqlite;
 mod statement;
 mod write;
@@ -27,6 +28,7 @@ pub use self::params::{Param, ParamType};
 pub use self::plan::ExportRules;
 use self::plan::Known;
 pub(crate) use self::statement::Dialect;
+use self::write::Before;
 use crate::Services;
 use crate::lease::JobLease;
 
@@ -51,7 +53,9 @@ impl ExportQueryHandler {
         let (plan, source) = Known { sources, datasets, rules }.plan(args, job.tenant()).map_err(fault::invalid)?;
         let files = match &plan.chunks {
             Some(chunks) => chunked::files(&self.services, job, source, &plan, chunks).await?,
-            None => vec![write::write(&self.services, job, source, (&plan.query, &plan.file), 0).await?.file],
+            None => vec![
+                write::write(&self.services, job, source, (&plan.query, &plan.file), Before::default()).await?.file,
+            ],
         };
         let now = self.services.clock.now();
         Ok(Manifest {

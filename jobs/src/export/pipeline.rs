@@ -8,7 +8,6 @@
 //! An encoder cannot tell a reader that has broken off from one that is done, and a finished file of half the records
 //! would look whole. So the reader says when it has sent everything, and only then the file is finished.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -17,14 +16,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lovage_artifacts::{ArtifactWriter, Staged};
-use lovage_core::{Invalid, Progress};
-use lovage_formats::{Column, EncodeError, Encoder, Summary, Value};
+use lovage_core::Progress;
+use lovage_formats::Column;
 use lovage_worker::{JobContext, JobError};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::fault;
 use super::plan::{File, Query};
+use super::record::{Decode, Recorded, Recorder, Stop};
+use super::write::Before;
 
 /// How long an abort is waited for.
 const ABORT: Duration = Duration::from_millis(500);
@@ -57,28 +58,11 @@ pub(super) struct Total {
     pub(super) approximate: bool,
 }
 
-/// Turns what a reader sends into values. Runs on the encoder's thread.
-pub(super) trait Decode: Send + 'static {
-    type Batch: Send + 'static;
-
-    fn decode(&mut self, batch: Self::Batch, records: &mut Recorder) -> Result<(), Stop>;
-}
-
 /// What went through.
 #[derive(Debug)]
 pub(super) struct Piped {
     pub(super) staged: Staged,
-    pub(super) rows: u64,
-    pub(super) summary: Summary,
-    /// The value of [`Query::key`] in the last record.
-    pub(super) last: Option<String>,
-}
-
-/// How the encoder ended.
-struct Encoded {
-    rows: u64,
-    summary: Summary,
-    last: Option<String>,
+    pub(super) recorded: Recorded,
 }
 
 /// The reader's end of the first channel.
@@ -100,79 +84,6 @@ impl<B> Batches<B> {
     /// Says that everything was sent.
     pub(super) async fn complete(self) -> Result<(), JobError> {
         self.0.send(Sent::Complete).await.map_err(|_| JobError::Cancelled)
-    }
-}
-
-/// Why the encoder stopped early.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The uploader takes no more, or the reader sends no more; they know why.
-    Abandoned,
-    /// This file cannot be made.
-    Encode(EncodeError),
-    /// More records than the dataset allows.
-    Limit(u64),
-    /// What came from the source cannot be understood.
-    Broken(String),
-}
-
-/// Where decoded records go.
-pub(super) struct Recorder {
-    encoder: Box<dyn Encoder>,
-    names: Vec<String>,
-    done: Arc<AtomicU64>,
-    rows: u64,
-    limit: Option<u64>,
-    /// The column whose last value is remembered, and the value.
-    key: Option<usize>,
-    last: String,
-}
-
-impl Recorder {
-    /// Adds a record.
-    pub(super) fn record(&mut self, values: &[Value<'_>]) -> Result<(), Stop> {
-        if let Some(limit) = self.limit.filter(|limit| self.rows >= *limit) {
-            return Err(Stop::Limit(limit));
-        }
-        self.encoder.record(values)?;
-        self.rows += 1;
-        match self.key {
-            Some(key) => self.remember(key, values.get(key)),
-            None => Ok(()),
-        }
-    }
-
-    fn remember(&mut self, key: usize, value: Option<&Value<'_>>) -> Result<(), Stop> {
-        self.last.clear();
-        match value {
-            // Writing to a text cannot fail.
-            Some(Value::Int(number)) => drop(write!(self.last, "{number}")),
-            Some(Value::Text(text)) => self.last.push_str(text),
-            Some(Value::Uuid(id)) => drop(write!(self.last, "{}", uuid::Uuid::from_bytes(*id))),
-            _ => {
-                self.rows -= 1;
-                return Err(
-                    self.cell(key, "a chunk cannot end at this value; name a column of integers, texts or UUIDs")
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// That a field of the record that comes next cannot be read.
-    pub(super) fn cell(&self, column: usize, problem: impl Into<String>) -> Stop {
-        let column = self.names.get(column).cloned().unwrap_or_default();
-        Stop::Encode(EncodeError::Cell { column, record: self.rows + 1, problem: problem.into() })
-    }
-}
-
-impl From<EncodeError> for Stop {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            // The only output is the channel to the uploader.
-            EncodeError::Io(_) => Self::Abandoned,
-            other => Self::Encode(other),
-        }
     }
 }
 
@@ -207,7 +118,7 @@ impl io::Write for Chunks {
 /// the reader is stopped and the upload aborted.
 pub(super) async fn run<D, R, F>(
     job: &JobContext,
-    (query, file, reading, before): (&Query, &File, &Reading, u64),
+    (query, file, reading, before): (&Query, &File, &Reading, Before),
     mut writer: ArtifactWriter,
     decoder: D,
     read: R,
@@ -220,30 +131,22 @@ where
     let (batch_sender, batches) = mpsc::channel(WAITING);
     let (sender, mut chunks) = mpsc::channel(WAITING);
     let done = Arc::new(AtomicU64::new(0));
-    let key = key(query, reading)?;
     let output = Chunks { sender, buffer: Vec::with_capacity(CHUNK + CHUNK / 4) };
     let encoder = lovage_formats::encoder(file.format, &reading.columns, &file.options, Box::new(output));
-    let recorder = Recorder {
-        encoder: encoder.map_err(|error| stopped(Stop::from(error)))?,
-        names: reading.columns.iter().map(|column| column.name.clone()).collect(),
-        done: Arc::clone(&done),
-        rows: 0,
-        limit: query.row_limit.map(|limit| limit.saturating_sub(before)),
-        key,
-        last: String::new(),
-    };
+    let encoder = encoder.map_err(Stop::from)?;
+    let recorder = Recorder::new(encoder, query, reading, before.rows, Arc::clone(&done))?;
     let mut encoding = tokio::task::spawn_blocking(move || encode(batches, decoder, recorder));
     // Dropping the set stops the reader; so does the worker when it drops this whole future.
     let mut reader = JoinSet::new();
     reader.spawn(read(Batches(batch_sender)));
-    let meter = Meter { job, done: &done, total: reading.total, before };
+    let meter = Meter { job, done: &done, total: before.total.or(reading.total), before: before.rows };
     let uploaded = tokio::select! {
         biased;
         () = job.cancelled().cancelled() => Err(JobError::Cancelled),
         uploaded = upload(&meter, &mut writer, &mut chunks, &mut encoding, &mut reader) => uploaded,
     };
-    let Encoded { rows, summary, last } = match uploaded {
-        Ok(encoded) => encoded,
+    let recorded = match uploaded {
+        Ok(recorded) => recorded,
         Err(error) => {
             reader.shutdown().await;
             // Goes on by itself if the store takes longer: whoever cancels does not wait for a store that hangs.
@@ -258,17 +161,7 @@ where
         () = job.cancelled().cancelled() => return Err(JobError::Cancelled),
         staged = writer.finish() => staged.map_err(fault::artifact)?,
     };
-    Ok(Piped { staged, rows, summary, last })
-}
-
-/// The place of the column whose last value is to be remembered.
-fn key(query: &Query, reading: &Reading) -> Result<Option<usize>, JobError> {
-    let Some(key) = &query.key else { return Ok(None) };
-    let place = reading.names.iter().position(|name| name == key);
-    place.map(Some).ok_or_else(|| {
-        let help = "name a column that the query answers";
-        fault::invalid(Invalid::new("chunks.key", format!("{key:?} is not a column of the query"), help))
-    })
+    Ok(Piped { staged, recorded })
 }
 
 /// The encoder's thread.
@@ -276,17 +169,14 @@ fn encode<D: Decode>(
     mut batches: mpsc::Receiver<Sent<D::Batch>>,
     mut decoder: D,
     mut recorder: Recorder,
-) -> Result<Encoded, Stop> {
+) -> Result<Recorded, Stop> {
     loop {
         match batches.blocking_recv() {
             Some(Sent::Batch(batch)) => {
                 decoder.decode(batch, &mut recorder)?;
-                recorder.done.store(recorder.rows, Ordering::Relaxed);
+                recorder.tell();
             }
-            Some(Sent::Complete) => {
-                let last = (recorder.key.is_some() && recorder.rows > 0).then_some(recorder.last);
-                return Ok(Encoded { rows: recorder.rows, summary: recorder.encoder.finish()?, last });
-            }
+            Some(Sent::Complete) => return recorder.finish(),
             None => return Err(Stop::Abandoned),
         }
     }
@@ -296,9 +186,9 @@ async fn upload(
     meter: &Meter<'_>,
     writer: &mut ArtifactWriter,
     chunks: &mut mpsc::Receiver<Bytes>,
-    encoding: &mut JoinHandle<Result<Encoded, Stop>>,
+    encoding: &mut JoinHandle<Result<Recorded, Stop>>,
     reader: &mut JoinSet<Result<(), JobError>>,
-) -> Result<Encoded, JobError> {
+) -> Result<Recorded, JobError> {
     while let Some(chunk) = chunks.recv().await {
         writer.write(chunk).await.map_err(fault::artifact)?;
         meter.tell("export", writer.bytes());
@@ -313,20 +203,7 @@ async fn upload(
             Some(Err(error)) => Err(JobError::Retry(anyhow::anyhow!("the reader broke: {error}"))),
             _ => Err(JobError::Cancelled),
         },
-        Err(stop) => Err(stopped(stop)),
-    }
-}
-
-/// What follows from the encoder's end.
-fn stopped(stop: Stop) -> JobError {
-    match stop {
-        Stop::Abandoned => JobError::Cancelled,
-        Stop::Encode(error) => JobError::Discard(error.into()),
-        Stop::Limit(limit) => {
-            let help = "narrow it with the parameters, or raise row_limit of the dataset";
-            fault::invalid(Invalid::new("rows", format!("are more than {limit}, the dataset's row_limit"), help))
-        }
-        Stop::Broken(problem) => JobError::Retry(anyhow::anyhow!(problem)),
+        Err(stop) => Err(stop.into()),
     }
 }
 

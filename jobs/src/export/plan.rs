@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use lovage_artifacts::FileName;
 use lovage_core::{Invalid, Tenant};
-use lovage_formats::{Format, Options};
-use lovage_payloads::{ExportFormat, ExportQuery};
+use lovage_formats::{Compression, Format, Options};
+use lovage_payloads::{ExportCompression, ExportFormat, ExportQuery};
 
 use super::dataset::{Chunks, ColumnOptions, Count, Dataset, Datasets, zone};
 use super::params::{self, Bound, TENANT};
@@ -147,18 +147,25 @@ impl<'a> Known<'a> {
 
 impl File {
     fn new(args: &ExportQuery, format: ExportFormat, stem: &str, default_zone: Option<&str>) -> Result<Self, Invalid> {
-        let format = to_format(format);
-        let name = match &args.name {
-            Some(name) => name.parse()?,
-            None => format!("{stem}.{}", format.extension()).parse()?,
+        let (format, compression) = (to_format(format), to_compression(args.compression));
+        let name: FileName = match (&args.name, compression.extension()) {
+            (Some(name), _) => name.parse()?,
+            (None, None) => format!("{stem}.{}", format.extension()).parse()?,
+            // An archive is a file of its own, the others are what they pack.
+            (None, Some("zip")) => format!("{stem}.zip").parse()?,
+            (None, Some(packed)) => format!("{stem}.{}.{packed}", format.extension()).parse()?,
         };
         let options = Options {
             zone: zone(args.zone.as_deref().or(default_zone))?,
             delimiter: args.delimiter.unwrap_or(','),
             // Sheets have short names; those of datasets are plain.
             sheet: stem.chars().take(25).collect(),
+            compression,
+            entry: name.as_str().split('.').next().unwrap_or(stem).to_owned(),
+            rows_per_file: args.rows_per_file,
         };
-        Ok(Self { format, options, name, content_type: format.content_type().to_owned() })
+        let content_type = compression.content_type(format).to_owned();
+        Ok(Self { format, options, name, content_type })
     }
 }
 
@@ -182,5 +189,14 @@ fn to_format(format: ExportFormat) -> Format {
         ExportFormat::Xlsx => Format::Xlsx,
         ExportFormat::Parquet => Format::Parquet,
         ExportFormat::Arrow => Format::Arrow,
+    }
+}
+
+fn to_compression(compression: ExportCompression) -> Compression {
+    match compression {
+        ExportCompression::None => Compression::None,
+        ExportCompression::Gzip => Compression::Gzip,
+        ExportCompression::Zstd => Compression::Zstd,
+        ExportCompression::Zip => Compression::Zip,
     }
 }

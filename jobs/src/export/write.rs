@@ -7,7 +7,7 @@ use lovage_artifacts::{ManifestFile, Origin};
 use lovage_worker::{JobContext, JobError};
 use sha2::{Digest as _, Sha256};
 
-use super::pipeline::{self, Piped, Reading};
+use super::pipeline::{self, Piped, Reading, Total};
 use super::plan::{File, Query};
 use super::{fault, postgres, sqlite};
 use crate::Services;
@@ -22,17 +22,26 @@ pub(super) struct Written {
     pub(super) last: Option<String>,
 }
 
-/// Reads the query's result into a file of this attempt. `before` is how many records other files of the job hold.
+/// What other files of the job hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    /// Their records.
+    pub(super) rows: u64,
+    /// Records of all files, if that is known.
+    pub(super) total: Option<Total>,
+}
+
+/// Reads the query's result into a file of this attempt.
 pub(super) async fn write(
     services: &Services,
     job: &JobContext,
     source: &Source,
     (query, file): (&Query, &File),
-    before: u64,
+    before: Before,
 ) -> Result<Written, JobError> {
     let created = services.artifacts.create(&owner(job), &file.name, &file.content_type);
     let writer = created.map_err(fault::artifact)?;
-    job.progress(pipeline::progress(before, "connect"));
+    job.progress(pipeline::progress(before.rows, "connect"));
     let (piped, reading) = match source {
         Source::Postgres(options) => {
             let opening = postgres::Reader::open(options, query, file);
@@ -61,9 +70,9 @@ fn describe(piped: Piped, reading: Reading, query: &Query) -> Written {
         snapshot: Some(reading.snapshot),
         query_sha256: Some(hex_sha256(query.statement.as_str())),
     };
-    let mut file = piped.staged.into_file(Some(piped.rows), reading.described, Some(origin));
-    file.notes = piped.summary.notes;
-    Written { file, last: piped.last }
+    let mut file = piped.staged.into_file(Some(piped.recorded.rows), reading.described, Some(origin));
+    file.notes = piped.recorded.summary.notes;
+    Written { file, last: piped.recorded.last }
 }
 
 /// Waits for `opening` unless the job is cancelled first.

@@ -72,7 +72,11 @@ impl Bench {
     pub async fn read(&self, result: &ExportResult) -> String {
         let verified = self.store.verify(&result.key).await.unwrap();
         assert_eq!(verified.files[0].sha256, result.sha256);
-        let pieces: Vec<bytes::Bytes> = self.store.read(&result.key).await.unwrap().try_collect().await.unwrap();
+        self.read_key(&result.key).await
+    }
+
+    pub async fn read_key(&self, key: &str) -> String {
+        let pieces: Vec<bytes::Bytes> = self.store.read(key).await.unwrap().try_collect().await.unwrap();
         String::from_utf8(pieces.concat()).unwrap()
     }
 

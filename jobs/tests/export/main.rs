@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
+mod chunks;
 mod datasets;
 mod postgres;
 mod s3;

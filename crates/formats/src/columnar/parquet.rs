@@ -23,11 +23,10 @@ const GROUP_ROWS: usize = 128 * 1024;
 /// Memory of a row group that is not complete.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of different values after which a column's row group goes on without a dictionary.
-const DICTIONARY_BYTES: usize = 256 * 1024;
+const DICTIONARY_BYTES: usize = 64 * 1024;
 /// Bytes of a page before it is compressed; each column collects one.
 const PAGE_BYTES: usize = 256 * 1024;
-/// Higher levels take longer and hardly save anything.
-const ZSTD_LEVEL: i32 = 1;
+const ZSTD_LEVEL: i32 = 3;
 
 /// Writes Parquet.
 pub(crate) struct Parquet {

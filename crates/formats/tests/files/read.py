@@ -4,9 +4,6 @@ import gzip
 import sys
 import zipfile
 
-import pyarrow
-import pyarrow.parquet
-
 how, path = sys.argv[1:]
 
 
@@ -20,6 +17,10 @@ def show(table):
         else:
             print(f"{name}: {column.type}: {column.to_pylist()}")
 
+
+if how in ("parquet", "parquet-schema", "arrow", "zstd"):
+    import pyarrow
+    import pyarrow.parquet
 
 if how == "parquet":
     show(pyarrow.parquet.read_table(path))

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use lovage_formats::{Decimal, Value};
 
 use super::columns::{Layout, Wire};
-use crate::export::pipeline::{Decode, Recorder, Stop};
+use crate::export::record::{Decode, Recorder, Stop};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 

@@ -102,6 +102,14 @@ impl Reader {
     }
 }
 
+/// How many records the query answers, as far as it is to be found out.
+pub(super) async fn count(options: &PgConnectOptions, query: &Query, file: &File) -> Result<Option<Total>, JobError> {
+    let reader = Reader::open(options, query, file).await?;
+    let total = reader.total;
+    reader.session.end().await;
+    Ok(total)
+}
+
 /// The first value of the first record, which is a text.
 pub(super) async fn first(options: &PgConnectOptions, query: &Query) -> Result<Option<String>, JobError> {
     let failed = |error: sqlx::Error| fault::database(&query.source, &error);

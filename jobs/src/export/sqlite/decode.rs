@@ -7,7 +7,7 @@ use lovage_formats::{DecimalBuf, Type, Value};
 use sqlx::sqlite::{SqliteRow, SqliteValueRef};
 use sqlx::{Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 
-use crate::export::pipeline::{Decode, Recorder, Stop};
+use crate::export::record::{Decode, Recorder, Stop};
 
 /// Turns rows into records.
 pub(in crate::export) struct Decoder {

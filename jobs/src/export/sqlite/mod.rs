@@ -131,6 +131,11 @@ async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
     SqliteConnection::connect_with(&options).await
 }
 
+/// How many records the query answers, if it is to be counted.
+pub(super) async fn count(file: &Path, query: &Query, cancelled: CancellationToken) -> Result<Option<Total>, JobError> {
+    Ok(Reader::open(file, query, cancelled).await?.total)
+}
+
 /// The first value of the first record, which is a text.
 pub(super) async fn first(file: &Path, query: &Query) -> Result<Option<String>, JobError> {
     use sqlx::Row as _;
