@@ -99,9 +99,7 @@ impl Bench {
     /// Two exports at the same time, each a process of its own.
     fn two(&self, samples: &mut Samples) -> Result<()> {
         let url = self.server.borrow().url();
-        let homes = ["first", "second"].map(|name| Home::make(name, &url, ALL));
-        let [first, second] = homes;
-        let homes = [first?, second?];
+        let homes = [Home::make("first", &url, ALL)?, Home::make("second", &url, ALL)?];
         let folders = [homes[0].artifacts(), homes[1].artifacts()];
         let words = ["export", "run", "orders", "--format", "csv"];
         let commands =
@@ -127,6 +125,7 @@ fn add(
     samples.add(format.server.name, subject, server);
     samples.add(format.peak.name, subject, took.peak);
     samples.add(format.size.name, subject, fs::metadata(file)?.len() as f64 / MIB);
+    // A small file may come whole between the last two looks.
     let first = took.first_byte.or_else(|| (bytes_below(file.parent()?) > 0).then_some(took.seconds));
     samples.add(format.first.name, subject, first.context("nothing was written")?);
     Ok(())
