@@ -3,8 +3,8 @@
     export_peer.py pandas-csv|pandas-jsonl|pandas-parquet|pandas-xlsx|psycopg-csv DATABASE_URL FILE
 
 pandas is used as its own pages show it: read_sql into one frame, then one call that writes the file. Its query casts the
-uuid and the JSON to text: as Python objects they cost more, and Parquet takes neither. Spreadsheets know no time zones and
-pandas refuses to write one, so for them the zone is taken off.
+uuid and the JSON to text, so that all four writers get plain values. Spreadsheets know no time zones and pandas refuses to
+write one, so for them the zone is taken off.
 """
 
 import sys

@@ -1,5 +1,5 @@
 """Reads a file that `cargo xtask bench export` made and says as a line of JSON what is in it: the records, and sums over
-their ids, amounts and texts, exactly. It shares no code with any of the programs that are measured.
+their ids, amounts and texts, exactly. It shares no code with ours.
 
     export_reader.py csv|excel_csv|csv.gz|csv.zst|jsonl|parquet|arrow|xlsx FILE
 

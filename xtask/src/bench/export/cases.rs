@@ -1,4 +1,4 @@
-//! What is measured of exports, case by case. Every file is read again, by a reader that is neither ours nor the peers', before
+//! What is measured of exports, case by case. Every file is read again, by a reader that shares no code with ours, before
 //! its time counts.
 
 use std::cell::RefCell;

@@ -22,7 +22,7 @@ const PACKAGES: [&str; 6] = [
     "pyarrow==26.0.1",
     "zstandard==0.25.0",
 ];
-/// Rows beyond which pandas is left out: it takes nine gigabytes for the JSON of a million.
+/// Rows beyond which pandas is left out: the JSON of a million takes it more than eight gigabytes.
 pub const MOST_FOR_PANDAS: u64 = 1_000_000;
 
 /// The installed environment.
