@@ -31,6 +31,7 @@ usage: cargo xtask <command>
   setup           only prepare what the tests need: redis-server, PostgreSQL, an S3 server
   coverage [ARGS] line coverage of the whole workspace, at least 85 % (needs cargo-tarpaulin)
   bench queue     measure; --peers beside others, --runs N, --only NAME, --jobs N, --json FILE, --markdown FILE
+  bench export    the same of exports; --rows N, --slow-runs N of what takes minutes, --lovage FILE instead of a build
 ";
 
 fn main() -> ExitCode {
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["coverage", rest @ ..] => setup::run().and_then(|()| coverage::run_tests(rest)),
         ["bench", "queue", rest @ ..] => bench::queue(rest),
+        ["bench", "export", rest @ ..] => bench::export(rest),
         ["bench"] => bench::queue(&[]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

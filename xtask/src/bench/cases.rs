@@ -1,10 +1,10 @@
-//! What is measured, case by case. A run calls each case once, so that runs of all subjects interleave and a machine
-//! that gets slower for a while does so for all of them.
+//! What is measured of the queue, case by case.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::case::Case;
 use super::lovage::{Lovage, Shape};
 use super::measures as m;
 use super::peers::Peer;
@@ -17,17 +17,8 @@ const WAITING_PER: u64 = 2;
 /// How long an idle worker is watched.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Measures once and adds what came out.
-type Measuring<'a> = dyn Fn(&mut Samples) -> Result<()> + 'a;
-
-/// One thing that is measured: its name for `--only`, and how.
-pub struct Case<'a> {
-    pub name: String,
-    pub measure: Box<Measuring<'a>>,
-}
-
-fn case<'a>(name: impl Into<String>, measure: impl Fn(&mut Samples) -> Result<()> + 'a) -> Case<'a> {
-    Case { name: name.into(), measure: Box::new(measure) }
+fn case<'a>(name: &str, measure: impl Fn(&mut Samples) -> Result<()> + 'a) -> Case<'a> {
+    Case::new(name, LOVAGE, measure)
 }
 
 /// Our cases.
@@ -80,7 +71,7 @@ pub fn theirs(peer: &Peer, jobs: u64) -> Vec<Case<'_>> {
     let name = peer.name;
     let share = peer.share(jobs);
     let mut cases = vec![
-        case("drain", move |samples| {
+        Case::new("drain", name, move |samples: &mut Samples| {
             let mut redis = Redis::start()?;
             let bulk = peer.fill(&redis.url(), share)?;
             let before = redis.numbers()?;
@@ -93,19 +84,19 @@ pub fn theirs(peer: &Peer, jobs: u64) -> Vec<Case<'_>> {
             add_redis(samples, name, share, &before, &redis.numbers()?);
             Ok(())
         }),
-        case("single", move |samples| {
+        Case::new("single", name, move |samples: &mut Samples| {
             let redis = Redis::start()?;
             let result = peer.call("single", &redis.url(), share / 5)?;
             samples.add(m::SINGLE, name, (share / 5) as f64 / number(&result, "seconds")?);
             Ok(())
         }),
-        case("waiting", move |samples| {
+        Case::new("waiting", name, move |samples: &mut Samples| {
             samples.add(m::WAITING, name, waiting(share, |url| peer.fill(url, share))?);
             Ok(())
         }),
     ];
     if peer.is_woken() {
-        cases.push(case("start", move |samples| {
+        cases.push(Case::new("start", name, move |samples: &mut Samples| {
             let redis = Redis::start()?;
             let result = peer.call("latency", &redis.url(), jobs / 200)?;
             samples.add(m::START_50, name, number(&result, "p50_ms")?);

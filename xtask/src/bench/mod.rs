@@ -1,10 +1,13 @@
-//! `cargo xtask bench queue`: our queue beside its peers, in one run, as a table of medians and ratios.
+//! `cargo xtask bench`: our queue (here) and our exports (`export`) beside their peers, in one run, as a table of medians
+//! and ratios.
 //!
 //! Never part of the tests: a number that depends on the machine proves nothing about the code. `docs/benchmarks.md`
-//! says how things are counted. Every program that is measured is started here and runs one verb: ours is
-//! `worker/benches/queue`, the peers' lie in `xtask/peers`.
+//! says how things are counted. Every program that is measured is started here and runs one verb: for the
+//! queue ours is `worker/benches/queue`, the peers' lie in `xtask/peers`.
 
+mod case;
 mod cases;
+mod export;
 mod lovage;
 mod measures;
 mod options;
@@ -17,67 +20,47 @@ mod table;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use cases::Case;
+pub use export::export;
 use lovage::Lovage;
+use measures::MEASURES;
 use options::Options;
-use program::Watch;
 use samples::Samples;
 
 use crate::step::{output, program as tool};
 
 /// Builds, installs, measures and prints.
 pub fn queue(words: &[&str]) -> Result<()> {
-    let options = Options::read(words)?;
+    let options = Options::read(words, &options::QUEUE)?;
     let lovage = Lovage::build()?;
     let (peers, versions) = if options.peers { peers::install()? } else { (Vec::new(), String::new()) };
-    let mut cases: Vec<(&'static str, Case<'_>)> = Vec::new();
-    let mut theirs: Vec<_> = peers
-        .iter()
-        .flat_map(|peer| cases::theirs(peer, options.jobs).into_iter().map(|case| (peer.name, case)))
-        .collect();
-    for case in cases::ours(&lovage, options.jobs) {
-        let name = case.name.clone();
-        cases.push((samples::LOVAGE, case));
-        // Beside each other, so that the same moments of the machine meet both.
-        let (same, rest) = theirs.into_iter().partition(|(_, case)| case.name == name);
-        theirs = rest;
-        cases.extend::<Vec<_>>(same);
-    }
-    cases.retain(|(_, case)| options.wants(&case.name));
+    let theirs = peers.iter().flat_map(|peer| cases::theirs(peer, options.size)).collect();
+    let mut cases = case::beside(cases::ours(&lovage, options.size), theirs);
+    cases.retain(|case| options.wants(&case.name));
     ensure!(!cases.is_empty(), "no case is called {}", options.only.join(", "));
-    let (samples, failed) = measure(&options, &cases);
+    let (samples, failed) = case::measure(options.runs, &cases);
 
     let names: Vec<&'static str> = peers.iter().map(|peer| peer.name).collect();
-    let text = format!("{}\n\n{}", about(&options, &versions)?, table::table(&samples, &names));
-    println!("\n{text}");
-    if let Some(path) = &options.markdown {
-        table::write(path, &text)?;
-    }
-    if let Some(path) = &options.json {
-        let all = json!({ "runs": options.runs, "jobs": options.jobs, "peers": versions, "samples": samples.json() });
-        fs::write(path, format!("{all:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    let text = format!("{}\n\n{}", about(&options, &versions)?, table::table(&samples, MEASURES, &names));
+    report(&options, "measured", &text, &json!({ "jobs": options.size, "peers": versions }), &samples)?;
     ensure!(failed.is_empty(), "could not be measured: {}", failed.join("; "));
     Ok(())
 }
 
-/// Calls every case, run after run. One that fails costs the others nothing; it is named at the end.
-fn measure(options: &Options, cases: &[(&'static str, Case<'_>)]) -> (Samples, Vec<String>) {
-    let (mut samples, mut failed) = (Samples::default(), Vec::new());
-    for run in 1..=options.runs {
-        for (subject, case) in cases {
-            let watch = Watch::start();
-            let done = (case.measure)(&mut samples);
-            println!("run {run}: {subject}, {}: {:.1} s", case.name, watch.seconds());
-            if let Err(error) = done {
-                println!("  failed: {error:#}");
-                failed.push(format!("run {run}: {subject}, {}: {error:#}", case.name));
-            }
-        }
+/// Prints the text and writes the files that were asked for; `mark` names the text's place in the page.
+fn report(options: &Options, mark: &str, text: &str, facts: &Value, samples: &Samples) -> Result<()> {
+    println!("\n{text}");
+    if let Some(path) = &options.markdown {
+        table::write(path, mark, text)?;
     }
-    (samples, failed)
+    if let Some(path) = &options.json {
+        let mut all = facts.clone();
+        all["runs"] = options.runs.into();
+        all["samples"] = samples.json();
+        fs::write(path, format!("{all:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// What was measured where, above the table.
@@ -90,6 +73,6 @@ fn about(options: &Options, versions: &str) -> Result<String> {
         "Medians of {} interleaved runs, drains of {} jobs; {cores} cores for everything, Redis {redis} with an append-only \
          file flushed every second.{peers} In brackets how many times better Lovage is.",
         options.runs,
-        samples::shown(options.jobs as f64),
+        samples::shown(options.size as f64),
     ))
 }

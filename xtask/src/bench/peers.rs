@@ -76,7 +76,7 @@ pub fn install() -> Result<(Vec<Peer>, String)> {
 
 /// Where the peers live: `lovage-bench` in the user's cache folder.
 #[expect(clippy::disallowed_methods, reason = "the cache folder is the environment's to name")]
-fn cache() -> Result<PathBuf> {
+pub fn cache() -> Result<PathBuf> {
     let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let folder = named.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?.join("lovage-bench");
@@ -85,7 +85,7 @@ fn cache() -> Result<PathBuf> {
 }
 
 /// Notes what is installed, so that another version is installed anew and the same one is not.
-fn installed(folder: &Path, version: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
+pub fn installed(folder: &Path, version: &str, install: impl FnOnce() -> Result<()>) -> Result<()> {
     let note = folder.join("installed");
     if fs::read_to_string(&note).is_ok_and(|there| there == version) {
         return Ok(());

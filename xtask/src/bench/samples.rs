@@ -14,6 +14,8 @@ pub enum Target {
     AtMost(f64),
     /// So many times what the peer reaches.
     Times(&'static str, f64),
+    /// So many times what the peer reaches in another measure.
+    TimesOf(&'static str, &'static str, f64),
     /// At least this part of another measure of ours.
     PartOf(&'static str, f64),
     /// Within this part of another measure of ours, above or below.
@@ -69,6 +71,11 @@ impl Samples {
             Target::AtLeast(least) => (format!("at least {}", shown(least)), ours >= least),
             Target::AtMost(most) => (format!("at most {}", shown(most)), ours <= most),
             Target::Times(peer, times) => (format!("{times} x {peer}"), self.ratio(measure, peer)? >= times),
+            Target::TimesOf(other, peer, times) => {
+                let (ours, theirs) = (ours, self.median(other, peer)?);
+                let ratio = if measure.more { ours / theirs } else { theirs / ours };
+                (format!("{times} x {peer} in \"{other}\" (is {ratio:.1})"), ratio >= times)
+            }
             Target::PartOf(other, least) => {
                 let part = part(other)?;
                 (format!("{:.0} % of \"{other}\" (is {:.0} %)", least * 100.0, part * 100.0), part >= least)
@@ -138,6 +145,12 @@ mod tests {
         assert!(reached(Target::Times("Peer", 5.0)) && !reached(Target::Times("Peer", 6.0)));
         assert!(reached(Target::PartOf("b", 0.5)) && !reached(Target::PartOf("b", 0.6)));
         assert!(reached(Target::Near("b", 0.5)) && !reached(Target::Near("b", 0.1)));
+        assert!(reached(Target::TimesOf("a", "Peer", 5.0)) && !reached(Target::TimesOf("a", "Peer", 6.0)));
+        let fewer = Measure { name: "b", more: false, targets: &[] };
+        assert_eq!(
+            samples.judge(&fewer, Target::TimesOf("a", "Peer", 1.0)),
+            Some(("1 x Peer in \"a\" (is 0.1)".into(), false))
+        );
         let measure = Measure { name: "a", more: true, targets: &[] };
         assert!(samples.judge(&measure, Target::Times("Nobody", 2.0)).is_none(), "not measured is not judged");
     }

@@ -5,18 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::measures::MEASURES;
-use super::samples::{LOVAGE, Samples, shown};
-
-const BEGIN: &str = "<!-- measured: begin -->";
-const END: &str = "<!-- measured: end -->";
+use super::samples::{LOVAGE, Measure, Samples, shown};
 
 /// All measures that have a number, ours with lowest and highest, the peers' with how often we are better.
-pub fn table(samples: &Samples, peers: &[&'static str]) -> String {
+pub fn table(samples: &Samples, measures: &[Measure], peers: &[&'static str]) -> String {
     let mut rows = vec![vec!["measure".to_owned(), format!("{LOVAGE} (lowest to highest)")]];
     rows[0].extend(peers.iter().map(|peer| (*peer).to_owned()));
     rows[0].extend(["target".to_owned(), "reached".to_owned()]);
-    for measure in MEASURES {
+    for measure in measures {
         let ours = samples.median(measure.name, LOVAGE).zip(samples.span(measure.name, LOVAGE));
         let ours =
             ours.map(|(median, (least, most))| format!("**{}** ({} to {})", shown(median), shown(least), shown(most)));
@@ -53,23 +49,24 @@ fn aligned(mut rows: Vec<Vec<String>>) -> String {
     rows.iter().map(line).collect()
 }
 
-/// Writes the text into a file: between the two marks if it has them, else as the whole file.
-pub fn write(path: &Path, text: &str) -> Result<()> {
+/// Writes the text into a file: between the two marks with this name if it has them, else as the whole file.
+pub fn write(path: &Path, mark: &str, text: &str) -> Result<()> {
     let old = fs::read_to_string(path).unwrap_or_default();
-    fs::write(path, put(&old, text)).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(path, put(&old, mark, text)).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn put(old: &str, text: &str) -> String {
-    let parts = old.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+fn put(old: &str, mark: &str, text: &str) -> String {
+    let [begin, end] = ["begin", "end"].map(|side| format!("<!-- {mark}: {side} -->"));
+    let parts = old.split_once(&begin).and_then(|(head, rest)| Some((head, rest.split_once(&end)?.1)));
     match parts {
-        Some((head, tail)) => format!("{head}{BEGIN}\n\n{text}\n{END}{tail}"),
+        Some((head, tail)) => format!("{head}{begin}\n\n{text}\n{end}{tail}"),
         None => text.to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::measures::{BULLMQ, DRAIN, SINGLE};
+    use super::super::measures::{BULLMQ, DRAIN, MEASURES, SINGLE};
     use super::*;
 
     #[test]
@@ -78,7 +75,7 @@ mod tests {
         samples.add(DRAIN, LOVAGE, 120_000.0);
         samples.add(DRAIN, BULLMQ, 60_000.0);
         samples.add(SINGLE, BULLMQ, 4_000.0);
-        let text = table(&samples, &[BULLMQ]);
+        let text = table(&samples, MEASURES, &[BULLMQ]);
         let cells = |line: &str| line.split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
         let rows: Vec<Vec<String>> = text.lines().map(cells).collect();
         assert_eq!(rows.len(), 4, "{text}");
@@ -97,8 +94,12 @@ mod tests {
 
     #[test]
     fn the_table_goes_between_the_marks() {
-        let page = format!("# Page\n{BEGIN}\nold\n{END}\nmore\n");
-        assert_eq!(put(&page, "new\n"), format!("# Page\n{BEGIN}\n\nnew\n\n{END}\nmore\n"));
-        assert_eq!(put("no marks", "new\n"), "new\n");
+        let page = |mark: &str, inside: &str| {
+            format!(
+                "# Page\n<!-- other: begin -->\n<!-- other: end -->\n<!-- {mark}: begin -->\n{inside}\n<!-- {mark}: end -->\nmore\n"
+            )
+        };
+        assert_eq!(put(&page("mine", "old"), "mine", "new\n"), page("mine", "\nnew\n"));
+        assert_eq!(put("no marks", "mine", "new\n"), "new\n");
     }
 }
