@@ -60,6 +60,7 @@ async fn run(store: &ArtifactStore, token: u64) -> Result<Published, ArtifactErr
         expires_at: None,
         tenant: None,
         dataset: None,
+        request_sha256: None,
         chunked: false,
         files: vec![staged.into_file(None, Vec::new(), None)],
     };

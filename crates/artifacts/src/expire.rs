@@ -46,6 +46,8 @@ pub struct ExpireReport {
     pub held: Vec<(QueueName, JobId)>,
     /// Manifests that this release cannot read, with the problem. Their files stay.
     pub unreadable: Vec<String>,
+    /// Jobs whose files could not be deleted, with the reason; the next call tries them again.
+    pub failed: Vec<String>,
     /// Whether the limit was reached: call again.
     pub more: bool,
 }
@@ -122,8 +124,9 @@ impl ArtifactStore {
         };
         match outcome {
             Err(ArtifactError::Held { .. }) => report.held.push((queue.clone(), job.clone())),
-            other => {
-                other?;
+            // One job that cannot be deleted does not keep the others.
+            Err(error) => report.failed.push(format!("{queue}/{job}: {error}")),
+            Ok(()) => {
                 report.deleted.push(Expired {
                     queue: queue.clone(),
                     job: job.clone(),

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 use lovage_core::{JobId, QueueName, Timestamp};
 
 use crate::error::ArtifactError;
-use crate::keys::{DELETED, HOLD, JOBS, MANIFEST, parse_data_key, parse_job_key};
+use crate::keys::{CHUNK, DELETED, HOLD, JOBS, MANIFEST, parse_data_key, parse_job_key};
 use crate::sweep::{SweepOptions, SweepReport};
 
 /// A staged file or an empty folder.
@@ -123,5 +123,5 @@ fn owner(key: &str) -> Option<(QueueName, JobId)> {
         return Some((attempt.queue, attempt.job));
     }
     let (queue, job, record) = parse_job_key(key)?;
-    [MANIFEST, DELETED, HOLD].contains(&record).then_some((queue, job))
+    ([MANIFEST, DELETED, HOLD].contains(&record) || record.starts_with(CHUNK)).then_some((queue, job))
 }

@@ -38,6 +38,9 @@ pub struct Manifest {
     /// The registered name of what was exported, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
+    /// SHA-256 of what the job asked for, so that another request under the same id is not answered with these files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_sha256: Option<String>,
     /// Whether the files are chunks that were committed one by one, maybe by several attempts of the job.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub chunked: bool,

@@ -14,6 +14,8 @@ const TO_2000: i64 = 946_684_800;
 const MARCH_0_TO_2000: i64 = 730_425;
 /// Days of 400 years, after which the calendar repeats.
 const CYCLE: i64 = 146_097;
+/// Their seconds.
+const CYCLE_SECONDS: i64 = CYCLE * 86_400;
 
 /// A date of the proleptic Gregorian calendar; year 0 is 1 BC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +43,10 @@ pub(crate) fn civil(days: i64) -> Civil {
 /// The offset of `zone` from UTC in seconds, at an instant in microseconds since 2000-01-01T00:00:00Z.
 pub(crate) fn offset(zone: &TimeZone, micros: i64) -> i32 {
     let second = micros.div_euclid(1_000_000) + TO_2000;
-    let second = second.clamp(Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
+    // Beyond the library's range the rules go on as they are; after 400 years the calendar and its weekdays repeat.
+    let beyond = (second - Timestamp::MAX.as_second()).max(0);
+    let second = second - (beyond as u64).div_ceil(CYCLE_SECONDS as u64) as i64 * CYCLE_SECONDS;
+    let second = second.max(Timestamp::MIN.as_second());
     Timestamp::from_second(second).map_or(0, |instant| zone.to_offset(instant).seconds())
 }
 
@@ -163,6 +168,19 @@ mod tests {
             let found = civil(days);
             prop_assert_eq!((found.year, found.month as i8, found.day as i8), (date.year().into(), date.month(), date.day()));
         }
+    }
+
+    #[test]
+    fn rules_of_zones_go_on_beyond_the_librarys_years() {
+        let zone = TimeZone::get("America/New_York").unwrap();
+        let at = |year: i64, month: i64| {
+            let days = (0..).map(|day| (year - 2000) * 365 + (year - 2000) / 4 - (year - 2000) / 100 + day);
+            let mut days = days.map(|days| days - 400);
+            let day = days.find(|&days| civil(days) == Civil { year, month: month as u8, day: 1 }).unwrap();
+            offset(&zone, day * DAY)
+        };
+        assert_eq!((at(2024, 7), at(2024, 1)), (-4 * 3600, -5 * 3600));
+        assert_eq!((at(20_000, 7), at(20_000, 1)), (-4 * 3600, -5 * 3600), "Postgres has summer then, too");
     }
 
     #[test]

@@ -128,13 +128,9 @@ impl Csv {
     }
 
     fn push_defused(&mut self, text: &str) {
-        if is_formula(text) {
-            self.defused += 1;
-            let defused = format!("'{text}");
-            push_quoted(&mut self.buffer, defused.as_bytes(), self.delimiter, false);
-        } else {
-            push_quoted(&mut self.buffer, text.as_bytes(), self.delimiter, false);
-        }
+        let defused = defused(text);
+        self.defused += u64::from(defused.is_some());
+        push_quoted(&mut self.buffer, defused.as_deref().unwrap_or(text).as_bytes(), self.delimiter, false);
     }
 }
 
@@ -163,7 +159,7 @@ impl Encoder for Csv {
         let mut notes = Vec::new();
         if self.defused > 0 {
             notes.push(format!(
-                "{} texts that begin like a formula got a ' in front, so that a spreadsheet shows and does not run them",
+                "{} texts that hold what could be a formula got a ' in front of it, so that a spreadsheet shows and does not run it",
                 self.defused
             ));
         }
@@ -171,9 +167,29 @@ impl Encoder for Csv {
     }
 }
 
-/// Whether a spreadsheet would take the text for a formula.
-fn is_formula(text: &str) -> bool {
-    text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'])
+/// The text with a `'` wherever a spreadsheet could take what follows for a formula; nothing if there is no such place. That
+/// is its beginning, and also behind a separator: a spreadsheet that splits lines at another one than ours makes a cell of
+/// what comes after it.
+fn defused(text: &str) -> Option<String> {
+    let begins = |rest: &str| rest.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let mut defused = String::new();
+    let mut done = 0;
+    if begins(text) || text.starts_with(['\t', '\r', '\n']) {
+        defused.push('\'');
+    }
+    for (at, separator) in text.match_indices([',', ';', '\t', '\r', '\n']) {
+        let behind = at + separator.len();
+        if begins(&text[behind..]) {
+            defused.push_str(&text[done..behind]);
+            defused.push('\'');
+            done = behind;
+        }
+    }
+    if defused.is_empty() {
+        return None;
+    }
+    defused.push_str(&text[done..]);
+    Some(defused)
 }
 
 /// Adds a text as one field. `alone` says that it is the only field of its line, where `\.` would end the data for whoever

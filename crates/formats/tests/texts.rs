@@ -105,6 +105,9 @@ fn excel_gets_a_mark_crlf_local_times_and_no_formula() {
     );
     assert_eq!(notes.len(), 1);
     assert!(notes[0].starts_with("2 texts"), "{notes:?}");
+    // A spreadsheet may split at another separator than ours.
+    let (text, _) = encode(Format::ExcelCsv, &Options::default(), &texts(1), &[vec![Value::Text("a;=x,+y;b, -c")]]);
+    assert_eq!(text.lines().last(), Some("\"a;'=x,'+y;b, -c\""));
 }
 
 #[test]

@@ -81,7 +81,6 @@ pub enum ExportCompression {
 
 impl ExportCompression {
     /// Whether the file is not packed.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }

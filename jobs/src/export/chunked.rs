@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use lovage_artifacts::{Chunk, FileName, ManifestFile};
-use lovage_core::LogLevel;
+use lovage_artifacts::{ArtifactError, Chunk, FileName, LeaseCheck as _, ManifestFile};
+use lovage_core::{Invalid, LogLevel};
 use lovage_worker::{JobContext, JobError};
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ use super::dataset::{Chunks, Count};
 use super::params::{Bound, BoundValue};
 use super::pipeline::Total;
 use super::plan::{File, Plan, Query};
-use super::write::{Before, unless_cancelled, write};
+use super::write::{Before, hex_sha256, unless_cancelled, write};
 use super::{fault, postgres, sqlite};
 use crate::Services;
 use crate::lease::{JobLease, owner};
@@ -29,6 +29,8 @@ const UNTIL: &str = "lovage_until";
 /// Where a chunk stands among the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Checkpoint {
+    /// What it is a part of.
+    of: String,
     /// The key behind which it begins; none for the first.
     after: Option<String>,
     /// The largest key of the export; none if there was no record.
@@ -48,71 +50,159 @@ pub(super) async fn files(
     chunks: &Chunks,
 ) -> Result<Vec<ManifestFile>, JobError> {
     let store = &services.artifacts;
-    let found = store.chunks(job.queue(), job.id()).await.map_err(fault::artifact)?;
-    if let Some(last) = found.last() {
+    let of = fingerprint(plan, chunks);
+    let found = resumable(services, job, &of).await?;
+    if let Some((last, _)) = found.last() {
         job.log(LogLevel::Info, format!("goes on behind chunk {}, which attempt {} wrote", last.number, last.attempt));
     }
-    let mut files: Vec<ManifestFile> = Vec::with_capacity(found.len() + 1);
-    let mut place: Option<Checkpoint> = None;
-    for chunk in found {
-        let checkpoint = read(&chunk)?;
-        if place.as_ref().is_some_and(|place| !place.leads_to(&checkpoint)) {
-            return Err(begin_anew(services, job).await);
-        }
-        place = Some(checkpoint);
-        files.push(chunk.file);
+    let mut place: Option<Checkpoint> = found.last().map(|(_, checkpoint)| checkpoint.clone());
+    let mut files: Vec<ManifestFile> = found.into_iter().map(|(chunk, _)| chunk.file).collect();
+    if place.as_ref().is_none_or(|place| place.more) {
+        unless_cancelled(job, refuse_null(job, source, plan, chunks)).await?;
     }
     let total = unless_cancelled(job, total(source, plan, job)).await?;
     while place.as_ref().is_none_or(|place| place.more) {
         let (after, until) = match &place {
             Some(place) => (place.last.clone(), place.until.clone()),
-            None => (None, unless_cancelled(job, largest(source, &plan.query, chunks)).await?),
+            None => (None, unless_cancelled(job, largest(job, source, plan, chunks)).await?),
         };
         let number = files.len() as u32 + 1;
         let query = slice(&plan.query, chunks, after.as_deref(), until.as_deref());
         let file = numbered(&plan.file, number)?;
         let before = Before { rows: files.iter().filter_map(|file| file.rows).sum(), total };
         let written = write(services, job, source, (&query, &file), before).await?;
-        let more = written.file.rows.is_some_and(|rows| rows >= chunks.rows) && written.last != until;
-        let ours = Checkpoint { after, until, last: written.last, more };
+        let full = written.file.rows.is_some_and(|rows| rows >= chunks.rows);
+        let more = written.last != until;
+        if more && !full {
+            remove(services, &written.file).await;
+            let problem = format!("the records end at {:?} and not at the largest key {until:?}", written.last);
+            let help = "name a column that is unique, never null, never changes, and has the declared type";
+            return Err(fault::invalid(Invalid::new("chunks.key", problem, help)));
+        }
+        if more {
+            unless_cancelled(job, refuse_twin(job, source, plan, chunks, written.last.as_deref())).await?;
+        }
+        let ours = Checkpoint { of: of.clone(), after, until, last: written.last, more };
         let value = serde_json::to_value(&ours).map_err(|error| JobError::Retry(error.into()))?;
         let chunk = Chunk::new(number, &owner(job), written.file, value);
         let chunk = store.commit_chunk(&owner(job), chunk, &JobLease(job)).await.map_err(fault::artifact)?;
-        let theirs = read(&chunk)?;
         // Another attempt may have been first: its chunk counts, if it continues the same chain.
-        if (&theirs.after, &theirs.until) != (&ours.after, &ours.until) {
-            return Err(begin_anew(services, job).await);
-        }
+        let theirs = read(&chunk).filter(|theirs| theirs.begins_like(&ours));
+        let Some(theirs) = theirs else { return Err(strangers(services, job).await) };
         place = Some(theirs);
         files.push(chunk.file);
     }
     // The sweeper may have taken this job for one that can run no more, between its end and its redrive: see `sweep.rs`.
     let still = store.chunks(job.queue(), job.id()).await.map_err(fault::artifact)?;
     if still.len() < files.len() || still.iter().zip(&files).any(|(chunk, file)| chunk.file.key != file.key) {
-        return Err(begin_anew(services, job).await);
+        return Err(strangers(services, job).await);
     }
     Ok(files)
+}
+
+/// The chunks that this export can go on behind. Those of another one (the dataset was changed, or the job's id is used
+/// again) and broken ones are forgotten.
+async fn resumable(services: &Services, job: &JobContext, of: &str) -> Result<Vec<(Chunk, Checkpoint)>, JobError> {
+    let found = match services.artifacts.chunks(job.queue(), job.id()).await {
+        Ok(found) => found,
+        Err(error @ (ArtifactError::NotFound(_) | ArtifactError::Mismatch(_) | ArtifactError::Unreadable { .. })) => {
+            job.log(LogLevel::Warn, format!("begins anew: {error}"));
+            forget(services, job).await?;
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(fault::artifact(error)),
+    };
+    let mut chain: Vec<(Chunk, Checkpoint)> = Vec::with_capacity(found.len());
+    for chunk in found {
+        let fits = |checkpoint: &Checkpoint| {
+            let behind = chain.last().is_none_or(|(_, before)| before.leads_to(checkpoint));
+            checkpoint.of == of && behind
+        };
+        let Some(checkpoint) = read(&chunk).filter(fits) else {
+            job.log(LogLevel::Warn, "begins anew: the chunks that are there belong to another export");
+            forget(services, job).await?;
+            return Ok(Vec::new());
+        };
+        chain.push((chunk, checkpoint));
+    }
+    Ok(chain)
 }
 
 impl Checkpoint {
     fn leads_to(&self, next: &Self) -> bool {
         self.more && self.last == next.after && self.until == next.until
     }
+
+    fn begins_like(&self, other: &Self) -> bool {
+        (&self.of, &self.after, &self.until) == (&other.of, &other.after, &other.until)
+    }
 }
 
-fn read(chunk: &Chunk) -> Result<Checkpoint, JobError> {
-    let read = serde_json::from_value(chunk.checkpoint.clone());
-    read.map_err(|error| {
-        JobError::Discard(anyhow::anyhow!("chunk {} has an unknown checkpoint: {error}", chunk.number))
-    })
+fn read(chunk: &Chunk) -> Option<Checkpoint> {
+    serde_json::from_value(chunk.checkpoint.clone()).ok()
+}
+
+/// Everything that makes two chunks parts of one file.
+fn fingerprint(plan: &Plan, chunks: &Chunks) -> String {
+    let Plan { dataset, query, file, .. } = plan;
+    let zone = file.options.zone.iana_name();
+    let options = (file.options.delimiter, file.options.compression, &file.options.entry, file.options.rows_per_file);
+    let Query { source, statement, params, columns, .. } = query;
+    let parts = (dataset, source, statement, params, columns, chunks);
+    hex_sha256(&format!("{parts:?} {zone:?} {options:?} {:?} {}", file.format, file.name))
+}
+
+/// Forgets the records, if this attempt still holds the job: a late one must not undo the work of the next.
+async fn forget(services: &Services, job: &JobContext) -> Result<(), JobError> {
+    JobLease(job).confirm().await.map_err(|lost| fault::artifact(lost.into()))?;
+    services.artifacts.forget_chunks(job.queue(), job.id()).await.map_err(fault::artifact)
 }
 
 /// Records of two runs have met. None of them is visible: they are forgotten and the next attempt begins with the first.
-async fn begin_anew(services: &Services, job: &JobContext) -> JobError {
-    if let Err(error) = services.artifacts.forget_chunks(job.queue(), job.id()).await {
-        return fault::artifact(error);
+async fn strangers(services: &Services, job: &JobContext) -> JobError {
+    match forget(services, job).await {
+        Ok(()) => {
+            JobError::Retry(anyhow::anyhow!("the chunks of an earlier attempt do not fit together; it begins anew"))
+        }
+        Err(error) => error,
     }
-    JobError::Retry(anyhow::anyhow!("the chunks of an earlier attempt do not fit together; it begins anew"))
+}
+
+async fn remove(services: &Services, file: &ManifestFile) {
+    if let Err(error) = services.artifacts.remove(&file.key).await {
+        tracing::warn!(key = file.key, %error, "the file of a refused chunk could not be removed; the sweeper will");
+    }
+}
+
+/// A record without a key is in no chunk.
+async fn refuse_null(job: &JobContext, source: &Source, plan: &Plan, chunks: &Chunks) -> Result<(), JobError> {
+    let tail = format!("\n) AS q WHERE q.{} IS NULL LIMIT 1", quoted(&chunks.key));
+    match first(job, source, plan, "SELECT '1' FROM (", &tail, BTreeMap::new()).await? {
+        None => Ok(()),
+        Some(_) => {
+            let help = "name a column that is never null";
+            Err(fault::invalid(Invalid::new("chunks.key", format!("{:?} is null in a record", chunks.key), help)))
+        }
+    }
+}
+
+/// A second record with the last key of a chunk would be in none.
+async fn refuse_twin(
+    job: &JobContext,
+    source: &Source,
+    plan: &Plan,
+    chunks: &Chunks,
+    last: Option<&str>,
+) -> Result<(), JobError> {
+    let tail = format!("\n) AS q WHERE q.{} = :{AFTER} LIMIT 1 OFFSET 1", quoted(&chunks.key));
+    let bounds = BTreeMap::from([bound(chunks, AFTER, last)]);
+    match first(job, source, plan, "SELECT '1' FROM (", &tail, bounds).await? {
+        None => Ok(()),
+        Some(_) => {
+            let problem = format!("{:?} has the value {} twice", chunks.key, last.unwrap_or_default());
+            Err(fault::invalid(Invalid::new("chunks.key", problem, "name a column whose values are unique")))
+        }
+    }
 }
 
 /// How many records all chunks will hold: a guess, because records are added meanwhile.
@@ -125,37 +215,48 @@ async fn total(source: &Source, plan: &Plan, job: &JobContext) -> Result<Option<
 }
 
 /// The largest key, as text.
-async fn largest(source: &Source, query: &Query, chunks: &Chunks) -> Result<Option<String>, JobError> {
+async fn largest(job: &JobContext, source: &Source, plan: &Plan, chunks: &Chunks) -> Result<Option<String>, JobError> {
     let key = quoted(&chunks.key);
+    let (head, tail) = match source {
+        Source::Postgres(_) => (format!("SELECT q.{key}::text FROM ("), " NULLS LAST"),
+        Source::Sqlite(_) => (format!("SELECT CAST(q.{key} AS TEXT) FROM ("), ""),
+    };
+    let tail = format!("\n) AS q ORDER BY q.{key} DESC{tail} LIMIT 1");
+    first(job, source, plan, &head, &tail, BTreeMap::new()).await
+}
+
+/// The first value that the dataset answers between these two texts.
+async fn first(
+    job: &JobContext,
+    source: &Source,
+    plan: &Plan,
+    head: &str,
+    tail: &str,
+    bounds: BTreeMap<String, Bound>,
+) -> Result<Option<String>, JobError> {
+    let mut query = Query { statement: plan.query.statement.wrapped(head, tail), ..plan.query.clone() };
+    query.params.extend(bounds);
     match source {
-        Source::Postgres(options) => {
-            let (before, after) =
-                (format!("SELECT q.{key}::text FROM ("), format!("\n) AS q ORDER BY q.{key} DESC NULLS LAST LIMIT 1"));
-            let query = Query { statement: query.statement.wrapped(&before, &after), ..query.clone() };
-            postgres::first(options, &query).await
-        }
-        Source::Sqlite(file) => {
-            let (before, after) =
-                (format!("SELECT CAST(q.{key} AS TEXT) FROM ("), format!("\n) AS q ORDER BY q.{key} DESC LIMIT 1"));
-            let query = Query { statement: query.statement.wrapped(&before, &after), ..query.clone() };
-            sqlite::first(file, &query).await
-        }
+        Source::Postgres(options) => postgres::first(options, &query, &plan.file).await,
+        Source::Sqlite(file) => sqlite::first(file, &query, job.cancelled().clone()).await,
     }
+}
+
+/// A bound of a chunk as a parameter.
+fn bound(chunks: &Chunks, name: &str, value: Option<&str>) -> (String, Bound) {
+    let value = value.map_or(BoundValue::Null, |value| BoundValue::One(value.to_owned()));
+    (name.to_owned(), Bound { ty: chunks.ty, list: false, value })
 }
 
 /// The query of one chunk.
 fn slice(query: &Query, chunks: &Chunks, after: Option<&str>, until: Option<&str>) -> Query {
     let key = quoted(&chunks.key);
-    let mut params: BTreeMap<String, Bound> = query.params.clone();
-    let mut bound = |name: &str, value: Option<&str>| {
-        let value = value.map_or(BoundValue::Null, |value| BoundValue::One(value.to_owned()));
-        params.insert(name.to_owned(), Bound { ty: chunks.ty, value });
-    };
     // Without a largest key there is no record, and none compares to null.
-    bound(UNTIL, until);
+    let mut params = query.params.clone();
+    params.extend([bound(chunks, UNTIL, until)]);
     let mut condition = format!("q.{key} <= :{UNTIL}");
     if after.is_some() {
-        bound(AFTER, after);
+        params.extend([bound(chunks, AFTER, after)]);
         condition = format!("{condition} AND q.{key} > :{AFTER}");
     }
     let tail = format!("\n) AS q WHERE {condition} ORDER BY q.{key} LIMIT {}", chunks.rows);

@@ -18,8 +18,8 @@ mod write;
 
 use std::time::Duration;
 
-use lovage_artifacts::{MANIFEST_VERSION, Manifest, Published};
-use lovage_core::LogLevel;
+use lovage_artifacts::{ArtifactError, MANIFEST_VERSION, Manifest, Published};
+use lovage_core::{Invalid, LogLevel, Tenant};
 use lovage_payloads::{ExportQuery, ExportResult};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions};
 
@@ -48,7 +48,7 @@ impl ExportQueryHandler {
     }
 
     /// Writes the files and answers a manifest that names them.
-    async fn export(&self, args: &ExportQuery, job: &JobContext) -> Result<Manifest, JobError> {
+    async fn export(&self, args: &ExportQuery, job: &JobContext, request: String) -> Result<Manifest, JobError> {
         let Services { sources, datasets, rules, .. } = &self.services;
         let (plan, source) = Known { sources, datasets, rules }.plan(args, job.tenant()).map_err(fault::invalid)?;
         let files = match &plan.chunks {
@@ -70,6 +70,7 @@ impl ExportQueryHandler {
             expires_at: plan.keep.map(|keep| now.plus(keep)),
             tenant: job.tenant().cloned(),
             dataset: plan.dataset,
+            request_sha256: Some(request),
             chunked: plan.chunks.is_some(),
             files,
         })
@@ -111,11 +112,21 @@ impl Handler for ExportQueryHandler {
 
     async fn run(&self, args: ExportQuery, job: JobContext) -> Result<ExportResult, JobError> {
         let artifacts = &self.services.artifacts;
-        if let Some(manifest) = artifacts.existing(job.queue(), job.id()).await.map_err(fault::artifact)? {
+        let request = request(&args, job.tenant());
+        let published = match artifacts.published(job.queue(), job.id()).await {
+            Err(ArtifactError::NotFound(_)) => None,
+            found => Some(found.map_err(fault::artifact)?),
+        };
+        if let Some(manifest) = published {
+            if manifest.request_sha256.as_ref().is_some_and(|found| *found != request) {
+                let help = "choose another id, or delete that export";
+                let problem = "was used before for an export with other arguments or of another tenant";
+                return Err(fault::invalid(Invalid::new("id", problem, help)));
+            }
             job.log(LogLevel::Info, format!("attempt {} has already published the file", manifest.attempt));
             return self.result(&manifest);
         }
-        let manifest = self.export(&args, &job).await?;
+        let manifest = self.export(&args, &job, request).await?;
         let rows = manifest.files.iter().filter_map(|file| file.rows).sum();
         job.progress(pipeline::progress(rows, "publish"));
         if job.is_cancelled() {
@@ -139,4 +150,9 @@ impl Handler for ExportQueryHandler {
         job.progress(pipeline::progress(result.rows, "done"));
         Ok(result)
     }
+}
+
+/// What the job asks for, in one number: arguments and tenant. What the configuration adds may change between attempts.
+fn request(args: &ExportQuery, tenant: Option<&Tenant>) -> String {
+    write::hex_sha256(&format!("{}\n{}", tenant.map_or("", Tenant::as_str), serde_json::json!(args)))
 }

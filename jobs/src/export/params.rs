@@ -67,6 +67,8 @@ pub enum ParamType {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bound {
     pub(super) ty: ParamType,
+    /// Whether it is a list, also when it is null.
+    pub(super) list: bool,
     pub(super) value: BoundValue,
 }
 
@@ -97,7 +99,7 @@ pub(super) fn bind(
         bound.insert(name.clone(), param.check(name, value)?);
     }
     let value = tenant.map_or(BoundValue::Null, |tenant| BoundValue::One(tenant.as_str().to_owned()));
-    bound.insert(TENANT.to_owned(), Bound { ty: ParamType::Text, value });
+    bound.insert(TENANT.to_owned(), Bound { ty: ParamType::Text, list: false, value });
     Ok(bound)
 }
 
@@ -114,7 +116,7 @@ impl Param {
     }
 
     fn check(&self, name: &str, value: Option<&Value>) -> Result<Bound, Invalid> {
-        let bound = |value| Ok(Bound { ty: self.ty, value });
+        let bound = |value| Ok(Bound { ty: self.ty, list: self.list, value });
         match value {
             None | Some(Value::Null) if self.nullable => bound(BoundValue::Null),
             None => Err(self.refuse(name, "is missing")),
@@ -169,6 +171,8 @@ impl ParamType {
             Self::Integer => text.trim().parse::<i64>().map(|number| number.to_string()).map_err(|_| wrong()),
             Self::Number => is_decimal(text.trim()).then(|| text.trim().to_owned()).ok_or_else(wrong),
             Self::Boolean => text.trim().parse::<bool>().map(|flag| flag.to_string()).map_err(|_| wrong()),
+            // The library would also take a time and forget it.
+            Self::Date if text.trim().len() != 10 => Err(wrong()),
             Self::Date => text.trim().parse::<Date>().map(|date| date.to_string()).map_err(|_| wrong()),
             Self::Timestamp => instant(text.trim()).map(|instant| instant.to_string()).ok_or_else(wrong),
             Self::Uuid => is_uuid(text.trim()).then(|| text.trim().to_ascii_lowercase()).ok_or_else(wrong),
@@ -249,6 +253,7 @@ mod tests {
             ("number", json!(12.5), "12.5", json!("1e99999")),
             ("boolean", json!(true), "true", json!("yes")),
             ("date", json!("2024-02-29"), "2024-02-29", json!("2023-02-29")),
+            ("date", json!("2024-02-29"), "2024-02-29", json!("2024-02-29 23:00:00")),
             ("timestamp", json!("2024-02-29T12:00:00+08:00"), "2024-02-29T04:00:00Z", json!("noon")),
             ("timestamp", json!("2024-02-29 12:00:00"), "2024-02-29T12:00:00Z", json!(1_709_208_000)),
             ("uuid", json!("018F3F0E-5C2A-7B7E-8D2C-1F2E3D4C5B6A"), "018f3f0e-5c2a-7b7e-8d2c-1f2e3d4c5b6a", json!("1")),

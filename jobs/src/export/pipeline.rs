@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lovage_artifacts::{ArtifactWriter, Staged};
-use lovage_core::Progress;
+use lovage_core::{Invalid, Progress};
 use lovage_formats::Column;
 use lovage_worker::{JobContext, JobError};
 use tokio::sync::mpsc;
@@ -29,8 +29,15 @@ use super::write::Before;
 
 /// How long an abort is waited for.
 const ABORT: Duration = Duration::from_millis(500);
-/// Batches between reader and encoder, and chunks between encoder and uploader.
+/// Batches between reader and encoder.
+const BATCHES: usize = 2;
+/// Chunks between encoder and uploader.
 const WAITING: usize = 4;
+/// Bytes of a batch: large enough that handing it over costs nothing, small enough that progress and cancellation are
+/// noticed at once.
+pub(super) const BATCH: usize = 256 * 1024;
+/// Largest record. A batch has at least one, and several batches are on their way.
+pub(super) const RECORD: usize = 64 * 1024 * 1024;
 /// A chunk is handed over once it has this size.
 const CHUNK: usize = 256 * 1024;
 
@@ -128,14 +135,17 @@ where
     R: FnOnce(Batches<D::Batch>) -> F,
     F: Future<Output = Result<(), JobError>> + Send + 'static,
 {
-    let (batch_sender, batches) = mpsc::channel(WAITING);
+    let (batch_sender, batches) = mpsc::channel(BATCHES);
     let (sender, mut chunks) = mpsc::channel(WAITING);
     let done = Arc::new(AtomicU64::new(0));
     let output = Chunks { sender, buffer: Vec::with_capacity(CHUNK + CHUNK / 4) };
-    let encoder = lovage_formats::encoder(file.format, &reading.columns, &file.options, Box::new(output));
-    let encoder = encoder.map_err(Stop::from)?;
-    let recorder = Recorder::new(encoder, query, reading, before.rows, Arc::clone(&done))?;
-    let mut encoding = tokio::task::spawn_blocking(move || encode(batches, decoder, recorder));
+    let (columns, options, format) = (reading.columns.clone(), file.options.clone(), file.format);
+    let record = Recorder::prepare(query, reading, before.rows, Arc::clone(&done))?;
+    let mut encoding = tokio::task::spawn_blocking(move || {
+        // An encoder may write at once, and its output waits: only here it may.
+        let encoder = lovage_formats::encoder(format, &columns, &options, Box::new(output))?;
+        encode(batches, decoder, record(encoder))
+    });
     // Dropping the set stops the reader; so does the worker when it drops this whole future.
     let mut reader = JoinSet::new();
     reader.spawn(read(Batches(batch_sender)));
@@ -229,6 +239,12 @@ impl Meter<'_> {
             ..progress(done, phase)
         });
     }
+}
+
+/// That a record is too large to be exported.
+pub(super) fn too_large(record: u64, bytes: usize) -> JobError {
+    let problem = format!("has {} MiB in record {record}, and {} MiB are the most", bytes >> 20, RECORD >> 20);
+    fault::invalid(Invalid::new("rows", problem, "leave the large column out of the query"))
 }
 
 pub(super) fn progress(rows: u64, phase: &str) -> Progress {

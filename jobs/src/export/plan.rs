@@ -158,8 +158,8 @@ impl File {
         let options = Options {
             zone: zone(args.zone.as_deref().or(default_zone))?,
             delimiter: args.delimiter.unwrap_or(','),
-            // Sheets have short names; those of datasets are plain.
-            sheet: stem.chars().take(25).collect(),
+            // Sheets have short names; those of datasets are plain, but one of them spreadsheets keep for themselves.
+            sheet: if stem == "history" { "data".to_owned() } else { stem.chars().take(25).collect() },
             compression,
             entry: name.as_str().split('.').next().unwrap_or(stem).to_owned(),
             rows_per_file: args.rows_per_file,

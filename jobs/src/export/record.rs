@@ -56,24 +56,16 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder that tells `done` how many records it has.
-    pub(super) fn new(
-        encoder: Box<dyn Encoder>,
+    /// A recorder that tells `done` how many records it has, once it has its encoder.
+    pub(super) fn prepare(
         query: &Query,
         reading: &Reading,
         before: u64,
         done: Arc<AtomicU64>,
-    ) -> Result<Self, JobError> {
-        Ok(Self {
-            encoder,
-            names: reading.columns.iter().map(|column| column.name.clone()).collect(),
-            done,
-            rows: 0,
-            limit: query.row_limit,
-            before,
-            key: key(query, reading)?,
-            last: String::new(),
-        })
+    ) -> Result<impl FnOnce(Box<dyn Encoder>) -> Self + Send + use<>, JobError> {
+        let names = reading.columns.iter().map(|column| column.name.clone()).collect();
+        let (limit, key) = (query.row_limit, key(query, reading)?);
+        Ok(move |encoder| Self { encoder, names, done, rows: 0, limit, before, key, last: String::new() })
     }
 
     /// Says how many records there are; once a batch, because others read it.
@@ -101,7 +93,7 @@ impl Recorder {
     }
 
     fn remember(&mut self, key: usize, value: Option<&Value<'_>>) -> Result<(), Stop> {
-        self.last.clear();
+        let before = std::mem::take(&mut self.last);
         match value {
             // Writing to a text cannot fail.
             Some(Value::Int(number)) => drop(write!(self.last, "{number}")),
@@ -109,10 +101,15 @@ impl Recorder {
             Some(Value::Uuid(id)) => drop(write!(self.last, "{}", uuid::Uuid::from_bytes(*id))),
             _ => {
                 self.rows -= 1;
-                return Err(
-                    self.cell(key, "a chunk cannot end at this value; name a column of integers, texts or UUIDs")
-                );
+                let problem = "a chunk cannot end at this value; name a column of integers, texts or UUIDs";
+                return Err(self.cell(key, problem));
             }
+        }
+        if self.rows > 1 && self.last == before {
+            self.rows -= 1;
+            return Err(
+                self.cell(key, "has the value of the record before it; chunks need a column whose values are unique")
+            );
         }
         Ok(())
     }

@@ -29,6 +29,18 @@ const DATASETS: &str = r#"
     sql = "select id from events"
     chunks = { key = "nope" }
 
+    [datasets.twins]
+    sql = "select id / 2 as id from events"
+    chunks = { key = "id", rows = 10 }
+
+    [datasets.twin_at_the_end]
+    sql = "select case id when 11 then 10 else id end as id from events"
+    chunks = { key = "id", rows = 10 }
+
+    [datasets.texts_as_integers]
+    sql = "select 'b' || id as id from events"
+    chunks = { key = "id", rows = 10 }
+
     [datasets.null]
     sql = "select null as id, what from (select 1 as what) t"
     chunks = { key = "id", rows = 10 }
@@ -152,8 +164,36 @@ async fn chunks_that_cannot_be_are_refused() {
     let limited = run("limited", "limited").await;
     assert!(limited.starts_with("rows: are more than 25, the dataset's row_limit"), "{limited}");
     assert!(run("wrong", "wrong").await.contains("no such column: q.nope"));
-    let result = bench.run(&job("null", 1, 1), ExportQuery::dataset("null", Map::new())).await.unwrap();
-    assert_eq!(result.rows, 0, "a key that is null is behind nothing");
+    let null = run("null", "null").await;
+    assert!(null.starts_with("chunks.key: \"id\" is null in a record"), "{null}");
+    for (id, dataset) in [("twins", "twins"), ("twin", "twin_at_the_end")] {
+        let twins = run(id, dataset).await;
+        assert!(twins.contains("whose values are unique"), "{twins}");
+    }
+    let texts = run("texts", "texts_as_integers").await;
+    assert!(texts.contains("is not an integer; declare the type that the column has"), "{texts}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_of_another_export_are_not_continued() {
+    let (_folder, _connection, bench) = sqlite(9_995).await;
+    dies_after(&bench, &job("events", 1, 7), 2).await.unwrap_err();
+    // The same id again, in another format: as if the dataset had been changed between two attempts.
+    let result = bench.run(&job("events", 2, 9), events(ExportFormat::Jsonl)).await.unwrap();
+    let manifest = bench.manifest("events").await.unwrap();
+    assert_eq!((result.rows, manifest.files.len()), (9_995, 1_000));
+    assert!(manifest.files.iter().all(|file| file.key.contains("/2-9/") && file.name.ends_with(".jsonl")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunk_whose_file_is_gone_is_written_again() {
+    let (_folder, _connection, bench) = sqlite(9_995).await;
+    let first = job("events", 1, 7);
+    dies_after(&bench, &first, 2).await.unwrap_err();
+    let chunks = bench.store.chunks(first.context().queue(), first.context().id()).await.unwrap();
+    bench.store.remove(&chunks[0].file.key).await.unwrap();
+    let result = bench.run(&job("events", 2, 9), events(ExportFormat::Csv)).await.unwrap();
+    assert_eq!((result.rows, records(&bench, "events").await), (9_995, expected(9_995)));
 }
 
 /// A job that can run no more leaves chunks; the sweeper takes their records first.

@@ -33,12 +33,26 @@ const DATASETS: &str = r#"
     columns.id = { type = "text", label = "Order" }
     columns.amount = { type = "decimal(10,2)" }
 
+    [datasets.rounded]
+    sql = "select id, amount / 8 as share from orders order by id"
+    columns.share = { type = "decimal(18,2)" }
+
+    [datasets.since]
+    sql = "select count(*) as n from orders where SINCE"
+    params.from = { type = "timestamp" }
+    params.names = { type = "text", list = true, nullable = true }
+
     [datasets.exactly]
     sql = "select count(*) as n from orders where id = :id and open = :open"
     params.id = { type = "integer" }
     params.open = { type = "boolean" }
     count = "exact"
 "#;
+
+// A list that is null is one, too.
+const SINCE_POSTGRES: &str = "day >= :from and (status = any(:names) or :names is null)";
+// The column has times as SQLite writes them.
+const SINCE_SQLITE: &str = "day || ' 12:00:00' >= :from and (:names is null)";
 
 fn sent(values: Value) -> serde_json::Map<String, Value> {
     values.as_object().unwrap().clone()
@@ -56,7 +70,8 @@ async fn datasets_of_postgres() {
     // However the server quotes texts, a value stays one value.
     for (index, quirk) in ["", "?options=-c%20standard_conforming_strings%3Doff"].iter().enumerate() {
         let bench = Bench::new(&format!("{}{quirk}", server.url()));
-        let bench = bench.with_datasets(&DATASETS.replace("IN_LIST", "= any(:status)"));
+        let bench =
+            bench.with_datasets(&DATASETS.replace("IN_LIST", "= any(:status)").replace("SINCE", SINCE_POSTGRES));
         values_stay_values(&bench, &format!("postgres-{index}")).await;
     }
 }
@@ -68,7 +83,9 @@ async fn datasets_of_sqlite() {
     let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
     SqliteConnection::connect_with(&options).await.unwrap().execute(TABLE).await.unwrap();
     let bench = Bench::new(&format!("sqlite:{}", file.display()));
-    let bench = bench.with_datasets(&DATASETS.replace("IN_LIST", "in (select value from json_each(:status))"));
+    let bench = bench.with_datasets(
+        &DATASETS.replace("IN_LIST", "in (select value from json_each(:status))").replace("SINCE", SINCE_SQLITE),
+    );
     values_stay_values(&bench, "sqlite").await;
 }
 
@@ -90,6 +107,12 @@ async fn values_stay_values(bench: &Bench, id: &str) {
     let since = json!({"from": "2024-03-01", "status": ["paid", "it's"]});
     assert_eq!(text("since", "orders", since).await, "id,status\n2,paid\n3,paid\n");
     assert_eq!(text("none", "orders", json!({"status": []})).await, "id,status\n");
+    assert_eq!(text("later", "since", json!({"from": "2024-03-01T12:00:00Z"})).await.lines().count(), 2);
+    assert_eq!(
+        text("same-day", "since", json!({"from": "2024-02-29 00:00:00", "names": null})).await,
+        "n\n3\n",
+        "an instant compares with the texts of the database"
+    );
     assert_eq!(text("typed", "exactly", json!({"id": "1", "open": "true"})).await, "n\n1\n");
     assert_eq!(
         text("mine", "mine", json!({})).await,
@@ -114,6 +137,8 @@ async fn values_stay_values(bench: &Bench, id: &str) {
     assert_eq!(wrong, "params.from: is \"soon\"; send a date, e.g. 2024-02-29");
     let extra = refused(of("acme", "e"), "orders", json!({"form": "2024-01-01"}), None).await;
     assert_eq!(extra, "params.form: is not a parameter of the dataset; use one of: from, status");
+    let rounded = refused(of("acme", &format!("{id}-round")), "rounded", json!({}), None).await;
+    assert!(rounded.contains("\"share\" of record 1") && rounded.contains("decimal(18,2)"), "{rounded}");
     let raw = discarded(bench.run(&job("r", 1, 1), ExportQuery::sql("select 1")).await);
     assert!(raw.starts_with("sql: is not accepted by this worker"), "{raw}");
     bench.nothing_is_left_of(&format!("{id}-all")).await;

@@ -230,3 +230,51 @@ async fn row_30_an_export_sees_one_state_while_others_write() {
     writing.await.unwrap();
     assert!(overlapped > 0, "the writer wrote while exports ran");
 }
+
+#[tokio::test]
+async fn an_id_that_was_used_is_not_answered_with_somebody_elses_file() {
+    let database = Database::with(SAMPLE).await;
+    let bench = database.bench();
+    bench.export("1", "select id from t").await.unwrap();
+    let other = bench.run(&job("1", 1, 1), ExportQuery::sql("select name from t")).await;
+    assert!(discarded(other).starts_with("id: was used before for an export with other arguments"));
+    let tenant = job("1", 1, 1).with_tenant("acme".parse().unwrap());
+    let other = bench.run(&tenant, ExportQuery::sql("select id from t")).await;
+    assert!(discarded(other).starts_with("id: was used before"));
+}
+
+#[tokio::test]
+async fn a_file_that_was_deleted_is_not_answered_as_if_it_were_there() {
+    use lovage_artifacts::{DeleteOptions, DeletedBy};
+    let database = Database::with(SAMPLE).await;
+    let bench = database.bench();
+    bench.export("1", "select id from t").await.unwrap();
+    let now = lovage_core::Timestamp::from_millis(1_700_000_000_000);
+    let order = DeleteOptions { by: DeletedBy::Request, reason: None, now };
+    bench.store.delete(&"exports".parse().unwrap(), &"1".parse().unwrap(), &order).await.unwrap();
+    let error = discarded(bench.export("1", "select id from t").await);
+    assert!(error.contains("were deleted"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_query_that_takes_too_long_is_stopped_and_says_so() {
+    let database = Database::with(SAMPLE).await;
+    let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) as top from n";
+    let datasets = format!("[datasets.endless]\nsql = \"{endless}\"\ntimeout = \"1s\"\n");
+    let bench = database.bench().with_datasets(&datasets);
+    let error = retried(bench.run(&job("1", 1, 1), ExportQuery::dataset("endless", serde_json::Map::new())).await);
+    assert!(error.contains("the query took longer than its timeout, 1s"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_very_wide_table_is_no_trouble_for_a_format_that_writes_at_once() {
+    let database = Database::with(SAMPLE).await;
+    let columns: Vec<String> =
+        (0..1_500).map(|n| format!("1 as a_rather_long_name_for_a_column_{}_{n}", "x".repeat(150))).collect();
+    let query = ExportQuery {
+        format: Some(lovage_payloads::ExportFormat::Arrow),
+        ..ExportQuery::sql(format!("select {}", columns.join(", ")))
+    };
+    let result = database.bench().run(&job("1", 1, 1), query).await.unwrap();
+    assert_eq!(result.rows, 1);
+}

@@ -70,6 +70,8 @@ pub fn manifest(owner: &AttemptKey, files: Vec<Staged>) -> Manifest {
         expires_at: None,
         tenant: None,
         dataset: None,
+        request_sha256: None,
+        chunked: false,
         files: files.into_iter().map(|staged| staged.into_file(Some(1), Vec::new(), None)).collect(),
     }
 }

@@ -175,13 +175,17 @@ async fn expire(context: &Context, args: &ExpireArgs) -> Outcome {
         .collect();
     let held: Vec<_> = all.held.iter().map(|(queue, id)| job(queue, id)).collect();
     let answer = json!({
-        "deleted": deleted, "bytes": bytes, "held": held, "unreadable": all.unreadable, "dry_run": args.dry_run,
+        "deleted": deleted, "bytes": bytes, "held": held, "unreadable": all.unreadable,
+        "failed": all.failed, "dry_run": args.dry_run,
     });
     context.output.one(&answer, || expired(&all, bytes, args.dry_run))?;
     for problem in &all.unreadable {
         context.output.note(&format!("Kept: {problem}"));
     }
-    Ok(())
+    if all.failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!("not deleted, the next call tries again: {}", all.failed.join("; "))))
 }
 
 fn expired(report: &ExpireReport, bytes: u64, dry_run: bool) -> String {

@@ -314,6 +314,7 @@ impl Handler for Publish {
             expires_at: None,
             tenant: None,
             dataset: None,
+            request_sha256: None,
             chunked: false,
             files: vec![file],
         };

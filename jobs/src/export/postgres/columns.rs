@@ -53,20 +53,40 @@ pub(super) struct Layout {
     /// What the outer query does to each, if anything.
     casts: Vec<Option<&'static str>>,
     /// Casts to types that the configuration asks for.
-    wanted: Vec<Option<String>>,
+    wanted: Vec<Option<Wanted>>,
+}
+
+/// A type that the configuration asks for, by its name in Postgres.
+#[derive(Debug, Clone)]
+struct Wanted {
+    target: String,
+    /// The column's own type, if a cast to the other could change a value: the server casts back and tells.
+    back: Option<&'static str>,
 }
 
 impl Layout {
     pub(super) fn new(
         columns: &[PgColumn],
         typmods: &[Option<i32>],
-        options: &BTreeMap<String, ColumnOptions>,
+        (options, key): (&BTreeMap<String, ColumnOptions>, Option<&str>),
         format: Format,
     ) -> Result<Self, Invalid> {
         let known = |name: &String| columns.iter().any(|column| column.name() == name);
         if let Some(unknown) = options.keys().find(|name| !known(name)) {
             let problem = "is not a column of the query".to_owned();
             return Err(Invalid::new(format!("columns.{unknown}"), problem, "use the names that the query answers"));
+        }
+        if let Some(key) = columns.iter().find(|column| Some(column.name()) == key) {
+            // bigint, smallint, integer, text, varchar, uuid: those that compare with a bound of their own as they sort.
+            let sorts = [20, 21, 23, 25, 1043, 2950].contains(&key.type_info().oid().map_or(0, |oid| oid.0));
+            if !sorts {
+                let help = "name a column of the type bigint, integer, smallint, text, varchar or uuid";
+                return Err(Invalid::new(
+                    "chunks.key",
+                    format!("{:?} has the type {}", key.name(), key.type_info()),
+                    help,
+                ));
+            }
         }
         let mut layout = Self {
             columns: Vec::new(),
@@ -84,7 +104,7 @@ impl Layout {
             let (ty, wire, cast) = match said.map(ColumnOptions::ty).transpose()?.flatten() {
                 Some(ty) => {
                     let (wire, target) = wanted(ty);
-                    layout.wanted.push(Some(target));
+                    layout.wanted.push(Some(Wanted { target, back: back(column, ty) }));
                     (ty, wire, None)
                 }
                 None => {
@@ -100,6 +120,14 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The columns whose cast is checked, in order. For each of them a boolean follows the fields of every record: whether the
+    /// value is still the same.
+    pub(super) fn checked(&self) -> Vec<usize> {
+        let checked =
+            |(_, wanted): &(usize, &Option<Wanted>)| wanted.as_ref().is_some_and(|wanted| wanted.back.is_some());
+        self.wanted.iter().enumerate().filter(checked).map(|(index, _)| index).collect()
+    }
+
     /// The query, wrapped if a column needs a cast. Its columns get names of ours, because theirs may repeat or be missing;
     /// the order of its records stays, because the outer query has nothing to reorder them for.
     pub(super) fn select(&self, sql: &str) -> String {
@@ -110,11 +138,16 @@ impl Layout {
         for (index, (cast, wanted)) in self.casts.iter().zip(&self.wanted).enumerate() {
             let name = format!("c{index}");
             fields.push(match (cast, wanted) {
-                (_, Some(target)) => format!("{name}::{target}"),
+                (_, Some(Wanted { target, .. })) => format!("{name}::{target}"),
                 (Some(cast), None) => cast.replace('?', &name),
                 (None, None) => name.clone(),
             });
             names.push(name);
+        }
+        for (name, wanted) in names.iter().zip(&self.wanted) {
+            if let Some(Wanted { target, back: Some(back) }) = wanted {
+                fields.push(format!("({name}::{target})::{back} IS NOT DISTINCT FROM {name}"));
+            }
         }
         format!("SELECT {} FROM ({sql}\n) AS q({})", fields.join(", "), names.join(", "))
     }
@@ -162,6 +195,27 @@ fn numeric(typmod: Option<i32>) -> Type {
     match (u8::try_from(precision), u8::try_from(scale)) {
         (Ok(precision @ 1..=38), Ok(scale)) if scale <= precision => Type::Decimal { precision, scale },
         _ => Type::Numeric,
+    }
+}
+
+/// The column's own type, if a cast from it to `ty` may round or cut.
+fn back(column: &PgColumn, ty: Type) -> Option<&'static str> {
+    let numbers = matches!(
+        ty,
+        Type::Int16 | Type::Int32 | Type::Int64 | Type::Float32 | Type::Float64 | Type::Decimal { .. } | Type::Numeric
+    );
+    let moments = matches!(ty, Type::Date | Type::Timestamp | Type::TimestampTz);
+    match column.type_info().oid().map_or(0, |oid| oid.0) {
+        20 if numbers => Some("bigint"),
+        21 if numbers => Some("smallint"),
+        23 if numbers => Some("integer"),
+        700 if numbers => Some("real"),
+        701 if numbers => Some("double precision"),
+        1700 if numbers => Some("numeric"),
+        1082 if moments => Some("date"),
+        1114 if moments => Some("timestamp"),
+        1184 if moments => Some("timestamptz"),
+        _ => None,
     }
 }
 

@@ -11,13 +11,17 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Turns messages into records.
 pub(in crate::export) struct Decoder {
     wires: Vec<Wire>,
+    /// Columns for which a boolean follows, and what they were to become.
+    checked: Vec<(usize, String)>,
     /// Whether the head of the stream is behind.
     begun: bool,
 }
 
 impl Decoder {
     pub(super) fn new(layout: &Layout) -> Self {
-        Self { wires: layout.wires.clone(), begun: false }
+        let name = |index: usize| layout.columns.get(index).map(|column| column.ty.name()).unwrap_or_default();
+        let checked = layout.checked().into_iter().map(|index| (index, name(index))).collect();
+        Self { wires: layout.wires.clone(), checked, begun: false }
     }
 
     /// What follows the stream's head: signature, flags, and an extension of a given length.
@@ -46,7 +50,7 @@ impl Decode for Decoder {
                 if fields == -1 {
                     return Ok(());
                 }
-                if usize::try_from(fields).ok() != Some(self.wires.len()) {
+                if usize::try_from(fields).ok() != Some(self.wires.len() + self.checked.len()) {
                     return Err(broken());
                 }
                 values.clear();
@@ -54,6 +58,13 @@ impl Decode for Decoder {
                     let field = field(&mut rest).ok_or_else(broken)?;
                     let value = field.map_or(Ok(Value::Null), |field| value(*wire, field));
                     values.push(value.map_err(|problem| records.cell(index, problem))?);
+                }
+                for (index, ty) in &self.checked {
+                    if field(&mut rest).ok_or_else(broken)? != Some(&[1]) {
+                        let problem =
+                            format!("the value cannot be written as {ty} without changing it; round it in the query");
+                        return Err(records.cell(*index, problem));
+                    }
                 }
                 records.record(&values)?;
             }

@@ -24,13 +24,11 @@ use self::session::Session;
 use super::dataset::Count;
 use super::fault;
 use super::params::{Bound, BoundValue};
-use super::pipeline::{Batches, Reading, Total};
+use super::pipeline::{BATCH, Batches, RECORD, Reading, Total, too_large};
 use super::plan::{File, Query};
 
-/// Records and bytes of a batch: large enough that handing it over costs nothing, small enough that progress and
-/// cancellation are noticed at once.
+/// Records of a batch.
 const RECORDS: usize = 512;
-const BYTES: usize = 256 * 1024;
 
 /// An open snapshot, ready to be read.
 pub(super) struct Reader {
@@ -47,8 +45,7 @@ impl Reader {
     pub(super) async fn open(options: &PgConnectOptions, query: &Query, file: &File) -> Result<Self, JobError> {
         let source = query.source.as_str();
         let failed = |error: sqlx::Error| fault::database(source, &error);
-        let zone = file.options.zone.iana_name().unwrap_or("UTC");
-        let (mut session, snapshot) = Session::begin(source, options, query.timeout, zone).await?;
+        let (mut session, snapshot) = Session::begin(source, options, query.timeout, zone(file)).await?;
         let sql = fill(&mut session, query).await?;
         let text = AssertSqlSafe(sql.as_str()).into_sql_str();
         let prepared = session.get()?.prepare(text).await.map_err(failed)?;
@@ -57,7 +54,8 @@ impl Reader {
             return Err(fault::invalid(Invalid::new("sql", "has no columns", help)));
         }
         let typmods = columns::typmods(session.get()?, prepared.columns()).await.map_err(failed)?;
-        let layout = Layout::new(prepared.columns(), &typmods, &query.columns, file.format).map_err(fault::invalid)?;
+        let layout = Layout::new(prepared.columns(), &typmods, (&query.columns, query.key.as_deref()), file.format)
+            .map_err(fault::invalid)?;
         let total = total(&mut session, query.count, &sql).await.map_err(failed)?;
         let copy = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", layout.select(&sql));
         Ok(Self { session, source: source.to_owned(), copy, layout, snapshot, total })
@@ -86,11 +84,15 @@ impl Reader {
         let failed = |error: sqlx::Error| fault::database(&source, &error);
         {
             let mut messages = self.session.get()?.copy_out_raw(&self.copy).await.map_err(failed)?;
-            let (mut batch, mut bytes) = (Vec::with_capacity(RECORDS), 0);
+            let (mut batch, mut bytes, mut records) = (Vec::with_capacity(RECORDS), 0, 0);
             while let Some(message) = messages.try_next().await.map_err(failed)? {
                 bytes += message.len();
+                records += 1;
+                if message.len() > RECORD {
+                    return Err(too_large(records, message.len()));
+                }
                 batch.push(message);
-                if batch.len() == RECORDS || bytes >= BYTES {
+                if batch.len() == RECORDS || bytes >= BATCH {
                     batches.send(std::mem::replace(&mut batch, Vec::with_capacity(RECORDS))).await?;
                     bytes = 0;
                 }
@@ -110,10 +112,14 @@ pub(super) async fn count(options: &PgConnectOptions, query: &Query, file: &File
     Ok(total)
 }
 
+fn zone(file: &File) -> &str {
+    file.options.zone.iana_name().unwrap_or("UTC")
+}
+
 /// The first value of the first record, which is a text.
-pub(super) async fn first(options: &PgConnectOptions, query: &Query) -> Result<Option<String>, JobError> {
+pub(super) async fn first(options: &PgConnectOptions, query: &Query, file: &File) -> Result<Option<String>, JobError> {
     let failed = |error: sqlx::Error| fault::database(&query.source, &error);
-    let (mut session, _) = Session::begin(&query.source, options, query.timeout, "UTC").await?;
+    let (mut session, _) = Session::begin(&query.source, options, query.timeout, zone(file)).await?;
     let sql = AssertSqlSafe(fill(&mut session, query).await?);
     let found = sqlx::query_scalar::<_, Option<String>>(sql).persistent(false).fetch_optional(session.get()?).await;
     let found = found.map_err(failed)?.flatten();
@@ -140,6 +146,7 @@ async fn fill(session: &mut Session, query: &Query) -> Result<String, JobError> 
 async fn literal(session: &mut Session, bound: &Bound) -> Result<String, sqlx::Error> {
     let ty = bound.ty.postgres();
     let (texts, list) = match &bound.value {
+        BoundValue::Null if bound.list => return Ok(format!("(NULL::{ty}[])")),
         BoundValue::Null => return Ok(format!("(NULL::{ty})")),
         BoundValue::One(text) => (std::slice::from_ref(text), false),
         BoundValue::List(texts) => (texts.as_slice(), true),

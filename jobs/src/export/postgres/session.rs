@@ -16,6 +16,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The forms in which values leave the server do not depend on how its user is set up. The time limits hold even when
 /// this process is gone and nobody cancels: the snapshot of a forgotten export would keep the server from cleaning up.
 const SETTINGS: &str = "SELECT pg_backend_pid(), txid_current_snapshot()::text, \
+    (SELECT extract(epoch FROM backend_start)::text FROM pg_stat_activity WHERE pid = pg_backend_pid()), \
     set_config('statement_timeout', $1, true), set_config('TimeZone', $2, true), \
     set_config('lock_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '60s', true), \
     set_config('DateStyle', 'ISO', true), set_config('IntervalStyle', 'postgres', true), \
@@ -26,7 +27,15 @@ pub(super) struct Session {
     /// Always there until the session ends.
     connection: Option<PgConnection>,
     options: PgConnectOptions,
+    backend: Backend,
+}
+
+/// A process of the server. Its id alone may be another process' on a server that a balancer chose for the next connection.
+#[derive(Clone)]
+struct Backend {
     pid: i32,
+    /// When it began.
+    began: Option<String>,
 }
 
 impl Session {
@@ -47,9 +56,10 @@ impl Session {
         let mut connection = connected.map_err(failed)?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         sqlx::raw_sql(begin).execute(&mut connection).await.map_err(failed)?;
-        let settings = sqlx::query_as::<_, (i32, String)>(SETTINGS).bind(format!("{}ms", timeout.as_millis()));
-        let (pid, snapshot) = settings.bind(zone).fetch_one(&mut connection).await.map_err(failed)?;
-        Ok((Self { connection: Some(connection), options: options.clone(), pid }, snapshot))
+        let settings =
+            sqlx::query_as::<_, (i32, String, Option<String>)>(SETTINGS).bind(format!("{}ms", timeout.as_millis()));
+        let (pid, snapshot, began) = settings.bind(zone).fetch_one(&mut connection).await.map_err(failed)?;
+        Ok((Self { connection: Some(connection), options: options.clone(), backend: Backend { pid, began } }, snapshot))
     }
 
     pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
@@ -72,17 +82,19 @@ impl Drop for Session {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(stop(connection, self.options.clone(), self.pid)));
+            drop(runtime.spawn(stop(connection, self.options.clone(), self.backend.clone())));
         }
     }
 }
 
 /// Stops what the server does for `connection`, then closes it. The connection is held open until the server was
 /// told: once it is closed, another client's process could get the same id.
-async fn stop(connection: PgConnection, options: PgConnectOptions, pid: i32) {
+async fn stop(connection: PgConnection, options: PgConnectOptions, backend: Backend) {
     let telling = async {
         let mut other = PgConnection::connect_with(&options).await?;
-        sqlx::query("SELECT pg_cancel_backend($1)").bind(pid).execute(&mut other).await?;
+        let sql = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity \
+                   WHERE pid = $1 AND extract(epoch FROM backend_start)::text = $2";
+        sqlx::query(sql).bind(backend.pid).bind(backend.began).execute(&mut other).await?;
         other.close().await
     };
     match tokio::time::timeout(CONNECT, telling).await {

@@ -55,6 +55,14 @@ impl Cell<'_> {
     }
 }
 
+/// How many bytes a row holds in texts and blobs.
+pub(super) fn size(row: &SqliteRow) -> usize {
+    let value = |index| row.try_get_raw(index).ok().filter(|value| !value.is_null());
+    let long = |value: &SqliteValueRef<'_>| matches!(value.type_info().name(), "TEXT" | "BLOB");
+    let bytes = (0..row.len()).filter_map(value).filter(long).filter_map(|value| get::<&[u8]>(value).ok());
+    bytes.map(<[u8]>::len).sum()
+}
+
 /// The value as it lies in the file.
 fn stored(value: SqliteValueRef<'_>) -> Result<Value<'_>, String> {
     if value.is_null() {
@@ -81,12 +89,14 @@ fn read_as(value: Value<'_>, ty: Type) -> Result<Cell<'_>, String> {
         (_, Value::Null)
         | (Type::Any, _)
         | (Type::Int16 | Type::Int32 | Type::Int64, Value::Int(_))
-        | (Type::Float32 | Type::Float64, Value::Float64(_))
+        | (Type::Float64, Value::Float64(_))
         | (Type::Text, Value::Text(_))
         | (Type::Bytes, Value::Bytes(_)) => Ok(Cell::Ready(value)),
+        (Type::Float32, Value::Float64(number)) => ready(single(number)),
         (Type::Text, Value::Int(number)) => Ok(Cell::Text(number.to_string())),
         (Type::Text, Value::Float64(number)) => Ok(Cell::Text(format!("{number:?}"))),
-        (Type::Float32 | Type::Float64, Value::Int(number)) => ready(exact(number).map(Value::Float64)),
+        (Type::Float64, Value::Int(number)) => ready(exact(number).map(Value::Float64)),
+        (Type::Float32, Value::Int(number)) => ready(exact(number).and_then(single)),
         (Type::Bool, Value::Int(flag @ (0 | 1))) => ready(Some(Value::Bool(flag == 1))),
         (Type::Decimal { scale, .. }, _) => decimal(&value, Some(scale)).map(Cell::Decimal).ok_or_else(wrong),
         (Type::Numeric, _) => decimal(&value, None).map(Cell::Decimal).ok_or_else(wrong),
@@ -126,6 +136,12 @@ fn exact(number: i64) -> Option<f64> {
     (number.unsigned_abs() <= 1 << 53).then_some(number as f64)
 }
 
+/// The number in 32 bits, if none of its digits is lost.
+fn single(number: f64) -> Option<Value<'static>> {
+    let short = number as f32;
+    (f64::from(short).to_bits() == number.to_bits() || number.is_nan()).then_some(Value::Float32(short))
+}
+
 /// The value as an exact number, with zeros up to the scale if one is given.
 fn decimal(value: &Value<'_>, scale: Option<u8>) -> Option<DecimalBuf> {
     let text = match value {
@@ -134,7 +150,8 @@ fn decimal(value: &Value<'_>, scale: Option<u8>) -> Option<DecimalBuf> {
         Value::Text(text) => text.trim().to_owned(),
         _ => return None,
     };
-    let Some(scale) = scale.map(usize::from) else { return DecimalBuf::parse(&text) };
+    let plain = DecimalBuf::parse(&text)?;
+    let Some(scale) = scale.map(usize::from) else { return Some(plain) };
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     let fraction = if fraction.len() > scale { fraction.trim_end_matches('0') } else { fraction };
     if fraction.len() > scale {
@@ -144,17 +161,33 @@ fn decimal(value: &Value<'_>, scale: Option<u8>) -> Option<DecimalBuf> {
     DecimalBuf::parse(&format!("{whole}{point}{fraction:0<scale$}"))
 }
 
+// The library would also take more than each of these, and forget it: a time behind a date, an offset behind a time.
+
 fn days(text: &str) -> Option<i32> {
+    if text.len() != 10 {
+        return None;
+    }
     let day = text.parse::<Date>().ok()?;
     date(2000, 1, 1).until((Unit::Day, day)).ok().map(|span| span.get_days())
 }
 
+/// Whether something follows the time that only an instant has.
+fn has_offset(text: &str) -> bool {
+    text.get(10..).is_some_and(|time| time.contains(['Z', 'z', '+', '-', '[']))
+}
+
 fn micros(duration: jiff::SignedDuration) -> Option<i64> {
+    if duration.subsec_nanos() % 1000 != 0 {
+        return None;
+    }
     i64::try_from(duration.as_micros()).ok()
 }
 
 /// As SQLite's own functions write it: `2024-02-29 12:00:00.123`.
 fn local(text: &str) -> Option<i64> {
+    if has_offset(text) {
+        return None;
+    }
     let moment = text.parse::<DateTime>().ok()?;
     micros(moment.duration_since(date(2000, 1, 1).at(0, 0, 0, 0)))
 }
@@ -205,6 +238,23 @@ mod tests {
         let decimal = Type::Decimal { precision: 18, scale: 2 };
         assert!(read(Value::Text("12.505"), decimal).contains("which cannot be read as decimal(18,2)"));
         assert!(read_as(Value::Text("12.500"), decimal).is_ok());
+        for nothing in ["", "-", ".", "1e3"] {
+            assert!(read(Value::Text(nothing), decimal).contains("cannot be read as"), "{nothing:?}");
+        }
+        for (text, ty) in [
+            ("2024-02-29 23:30:00", Type::Date),
+            ("2024-02-29 12:00:00+08:00", Type::Timestamp),
+            ("2024-02-29 12:00:00.123456789", Type::Timestamp),
+            ("9999-12-31 23:59:59+08:00", Type::TimestampTz),
+        ] {
+            let read = read(Value::Text(text), ty);
+            assert!(
+                read.contains("cannot be read as") || text.starts_with("9999") && read.contains("Timestamp"),
+                "{read}"
+            );
+        }
+        assert!(read(Value::Float64(0.1), Type::Float32).contains("cannot be read as float32"));
+        assert_eq!(read(Value::Float64(0.5), Type::Float32), "Float32(0.5)");
         assert!(read(Value::Text("{oops"), Type::Json).contains("cannot be read as json"));
         assert!(read(Value::Float64(1.5), Type::Bool).contains("cannot be read as boolean"));
     }

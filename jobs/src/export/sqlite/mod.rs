@@ -18,16 +18,17 @@ use sqlx::{
     AssertSqlSafe, Column as _, Connection as _, Executor as _, SqlSafeStr as _, Sqlite, SqliteConnection,
     Statement as _, TypeInfo as _,
 };
+use tokio::time::Instant;
 
 pub(super) use self::decode::Decoder;
 use super::dataset::{ColumnOptions, Count};
 use super::fault;
 use super::params::{Bound, BoundValue, ParamType};
-use super::pipeline::{Batches, Reading, Total};
+use super::pipeline::{BATCH, Batches, RECORD, Reading, Total, too_large};
 use super::plan::Query;
 
 /// Rows that the driver's thread may be ahead.
-const ROWS_AHEAD: usize = 1024;
+const ROWS_AHEAD: usize = 64;
 /// Records of a batch.
 const RECORDS: usize = 512;
 /// How often a query looks whether it was cancelled, in instructions of SQLite's machine: some microseconds of work.
@@ -36,7 +37,7 @@ const INSTRUCTIONS: i32 = 10_000;
 /// An open snapshot, ready to be read.
 pub(super) struct Reader {
     connection: SqliteConnection,
-    source: String,
+    limits: Limits,
     sql: String,
     values: Vec<Bound>,
     columns: Vec<Column>,
@@ -50,11 +51,9 @@ impl Reader {
     /// Opens the file, takes the snapshot and lets SQLite check the statement. A cancelled token interrupts the query,
     /// also while it sorts and answers no rows.
     pub(super) async fn open(file: &Path, query: &Query, cancelled: CancellationToken) -> Result<Self, JobError> {
-        let failed = |error: sqlx::Error| fault::database(&query.source, &error);
-        let mut connection = connect(file).await.map_err(failed)?;
-        let mut handle = connection.lock_handle().await.map_err(failed)?;
-        handle.set_progress_handler(INSTRUCTIONS, move || !cancelled.is_cancelled());
-        drop(handle);
+        let limits = Limits { source: query.source.clone(), timeout: query.timeout, cancelled };
+        let failed = |error: sqlx::Error| limits.fault(&error);
+        let mut connection = limits.connect(file).await.map_err(failed)?;
         // A transaction of SQLite sees one state from its first read on; the second statement is that read.
         connection.execute("BEGIN").await.map_err(failed)?;
         let version: i64 =
@@ -68,10 +67,9 @@ impl Reader {
         let names = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
         let (columns, described) = describe(prepared.columns(), query).map_err(fault::invalid)?;
         let snapshot = format!("data version {version}, {schema} schema entries");
-        let source = query.source.clone();
-        let mut reader = Self { connection, source, sql, values, columns, names, described, snapshot, total: None };
+        let mut reader = Self { connection, limits, sql, values, columns, names, described, snapshot, total: None };
         if query.count == Count::Exact {
-            reader.total = Some(reader.count().await.map_err(failed)?);
+            reader.total = Some(reader.count().await?);
         }
         Ok(reader)
     }
@@ -95,14 +93,21 @@ impl Reader {
 
     /// Sends all records.
     pub(super) async fn read(mut self, mut batches: Batches<Vec<SqliteRow>>) -> Result<(), JobError> {
-        let failed = |error: sqlx::Error| fault::database(&self.source, &error);
+        let failed = |error: sqlx::Error| self.limits.fault(&error);
         {
-            let mut rows = self.connection.fetch(bound(&self.sql, &self.values));
-            let mut batch = Vec::with_capacity(RECORDS);
+            let mut rows = self.connection.fetch(bound(&self.sql, &self.values)?);
+            let (mut batch, mut bytes, mut records) = (Vec::with_capacity(RECORDS), 0, 0);
             while let Some(row) = rows.try_next().await.map_err(failed)? {
+                let size = decode::size(&row);
+                bytes += size;
+                records += 1;
+                if size > RECORD {
+                    return Err(too_large(records, size));
+                }
                 batch.push(row);
-                if batch.len() == RECORDS {
+                if batch.len() == RECORDS || bytes >= BATCH {
                     batches.send(std::mem::replace(&mut batch, Vec::with_capacity(RECORDS))).await?;
+                    bytes = 0;
                 }
             }
             batches.send(batch).await?;
@@ -111,24 +116,53 @@ impl Reader {
         batches.complete().await
     }
 
-    async fn count(&mut self) -> Result<Total, sqlx::Error> {
+    async fn count(&mut self) -> Result<Total, JobError> {
         use sqlx::Row as _;
         let sql = format!("SELECT count(*) FROM ({}\n)", self.sql);
-        let row = self.connection.fetch_one(bound(&sql, &self.values)).await?;
-        let rows: i64 = row.try_get(0)?;
+        let query = bound(&sql, &self.values)?;
+        let row = self.connection.fetch_one(query).await.map_err(|error| self.limits.fault(&error))?;
+        let rows: i64 = row.try_get(0).map_err(JobError::from)?;
         Ok(Total { rows: rows.unsigned_abs(), approximate: false })
     }
 }
 
-async fn connect(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
-    let options = SqliteConnectOptions::new()
-        .filename(file)
-        .read_only(true)
-        .create_if_missing(false)
-        .pragma("query_only", "1")
-        .busy_timeout(Duration::from_secs(30))
-        .row_buffer_size(ROWS_AHEAD);
-    SqliteConnection::connect_with(&options).await
+/// What ends a query early.
+struct Limits {
+    source: String,
+    timeout: Duration,
+    cancelled: CancellationToken,
+}
+
+impl Limits {
+    /// Opens the file for reading. Queries are interrupted when the token is cancelled or the time is over, also while they
+    /// sort and answer no rows.
+    async fn connect(&self, file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .read_only(true)
+            .create_if_missing(false)
+            .pragma("query_only", "1")
+            .busy_timeout(Duration::from_secs(30))
+            .row_buffer_size(ROWS_AHEAD);
+        let mut connection = SqliteConnection::connect_with(&options).await?;
+        let (cancelled, deadline) = (self.cancelled.clone(), Instant::now().checked_add(self.timeout));
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(INSTRUCTIONS, move || {
+            !cancelled.is_cancelled() && deadline.is_none_or(|deadline| Instant::now() < deadline)
+        });
+        drop(handle);
+        Ok(connection)
+    }
+
+    fn fault(&self, error: &sqlx::Error) -> JobError {
+        match fault::database(&self.source, error) {
+            JobError::Cancelled if !self.cancelled.is_cancelled() => {
+                let (source, timeout) = (&self.source, self.timeout);
+                JobError::Retry(anyhow::anyhow!("source {source}: the query took longer than its timeout, {timeout:?}"))
+            }
+            other => other,
+        }
+    }
 }
 
 /// How many records the query answers, if it is to be counted.
@@ -137,12 +171,17 @@ pub(super) async fn count(file: &Path, query: &Query, cancelled: CancellationTok
 }
 
 /// The first value of the first record, which is a text.
-pub(super) async fn first(file: &Path, query: &Query) -> Result<Option<String>, JobError> {
+pub(super) async fn first(
+    file: &Path,
+    query: &Query,
+    cancelled: CancellationToken,
+) -> Result<Option<String>, JobError> {
     use sqlx::Row as _;
-    let failed = |error: sqlx::Error| fault::database(&query.source, &error);
-    let mut connection = connect(file).await.map_err(failed)?;
+    let limits = Limits { source: query.source.clone(), timeout: query.timeout, cancelled };
+    let failed = |error: sqlx::Error| limits.fault(&error);
+    let mut connection = limits.connect(file).await.map_err(failed)?;
     let (sql, values) = fill(query);
-    let row = connection.fetch_optional(bound(&sql, &values)).await.map_err(failed)?;
+    let row = connection.fetch_optional(bound(&sql, &values)?).await.map_err(failed)?;
     let found = row.map(|row| row.try_get::<Option<String>, _>(0)).transpose().map_err(failed)?.flatten();
     let _ = connection.close().await;
     Ok(found)
@@ -155,25 +194,42 @@ fn fill(query: &Query) -> (String, Vec<Bound>) {
     names.dedup();
     let place = |name: &str| names.binary_search(&name).map_or(0, |index| index + 1);
     let sql = query.statement.fill(|name| format!("?{}", place(name)));
-    let null = || Bound { ty: ParamType::Text, value: BoundValue::Null };
+    let null = || Bound { ty: ParamType::Text, list: false, value: BoundValue::Null };
     (sql, names.iter().map(|name| query.params.get(*name).cloned().unwrap_or_else(null)).collect())
 }
 
-/// The query with its values. Numbers are bound as numbers, so that they compare as such; a list is a JSON array, for
-/// `IN (SELECT value FROM json_each(:name))`; the rest is text.
-fn bound<'q>(sql: &'q str, values: &'q [Bound]) -> SqlQuery<'q, Sqlite, SqliteArguments> {
+/// The query with its values. Numbers are bound as numbers, so that they compare as such (a decimal as a float, because SQLite
+/// has no other); instants as SQLite's own functions write them; a list is a JSON array, for
+/// `IN (SELECT value FROM json_each(:name))`.
+fn bound<'q>(sql: &'q str, values: &[Bound]) -> Result<SqlQuery<'q, Sqlite, SqliteArguments>, JobError> {
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
-    for Bound { ty, value } in values {
-        query = match (ty, value) {
-            (_, BoundValue::Null) => query.bind(None::<String>),
-            (_, BoundValue::List(texts)) => query.bind(json(*ty, texts)),
-            (ParamType::Integer, BoundValue::One(text)) => query.bind(text.parse::<i64>().unwrap_or_default()),
-            (ParamType::Boolean, BoundValue::One(text)) => query.bind(i64::from(text == "true")),
-            (ParamType::Number, BoundValue::One(text)) => query.bind(text.parse::<f64>().unwrap_or_default()),
-            (_, BoundValue::One(text)) => query.bind(text.clone()),
+    for Bound { ty, value, .. } in values {
+        query = match value {
+            BoundValue::Null => query.bind(None::<String>),
+            BoundValue::List(texts) => query.bind(json(*ty, texts)),
+            BoundValue::One(text) => one(query, *ty, text).map_err(fault::invalid)?,
         };
     }
-    query
+    Ok(query)
+}
+
+fn one<'q>(
+    query: SqlQuery<'q, Sqlite, SqliteArguments>,
+    ty: ParamType,
+    text: &str,
+) -> Result<SqlQuery<'q, Sqlite, SqliteArguments>, Invalid> {
+    // Parameters were checked; the bounds of chunks come from the data, whose type is only declared.
+    let wrong = |what| Invalid::new("value", format!("{text:?} is not {what}"), "declare the type that the column has");
+    Ok(match ty {
+        ParamType::Integer => query.bind(text.parse::<i64>().map_err(|_| wrong("an integer"))?),
+        ParamType::Boolean => query.bind(i64::from(text == "true")),
+        ParamType::Number => match text.parse::<i64>() {
+            Ok(whole) => query.bind(whole),
+            Err(_) => query.bind(text.parse::<f64>().map_err(|_| wrong("a number"))?),
+        },
+        ParamType::Timestamp => query.bind(text.trim_end_matches('Z').replacen('T', " ", 1)),
+        ParamType::Text | ParamType::Date | ParamType::Uuid => query.bind(text.to_owned()),
+    })
 }
 
 fn json(ty: ParamType, texts: &[String]) -> String {
