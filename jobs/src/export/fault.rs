@@ -1,9 +1,9 @@
 //! From a database's error to what follows: another attempt, or none because none can help.
 
 use anyhow::anyhow;
-use lovage_artifacts::ArtifactError;
 use lovage_core::Invalid;
 use lovage_worker::JobError;
+pub(super) use lovage_worker::artifacts::failed as artifact;
 use sqlx::Error;
 use sqlx::postgres::PgDatabaseError;
 use sqlx::sqlite::SqliteError;
@@ -11,18 +11,6 @@ use sqlx::sqlite::SqliteError;
 /// An argument that no attempt can mend.
 pub(super) fn invalid(error: Invalid) -> JobError {
     JobError::Discard(error.into())
-}
-
-/// An error of the artifact store.
-pub(super) fn artifact(error: ArtifactError) -> JobError {
-    match error {
-        // If the lease is really lost, nothing that is answered here gets written. If it only could not be confirmed
-        // (the broker is away), the attempt has failed and says why; nobody has asked to cancel the job.
-        ArtifactError::LeaseLost(lost) => JobError::Retry(lost.into()),
-        ArtifactError::Invalid(invalid) => JobError::Discard(invalid.into()),
-        // Also what a person has to mend: the job waits and shows the reason.
-        other => JobError::Retry(other.into()),
-    }
 }
 
 /// An error of the database called `source`.
@@ -110,13 +98,6 @@ mod tests {
         ] {
             assert!(!helpless(code), "{code}");
         }
-    }
-
-    #[test]
-    fn a_lease_that_nobody_confirms_is_a_failure_and_no_cancel() {
-        let lost = lovage_artifacts::LeaseLost("the broker is away".into());
-        let JobError::Retry(text) = artifact(lost.into()) else { panic!("nobody cancelled it") };
-        assert_eq!(text.to_string(), "the file is not published: the broker is away");
     }
 
     #[test]

@@ -19,13 +19,13 @@ use std::time::Duration;
 use lovage_artifacts::{ArtifactWriter, Column, FileName, MANIFEST_VERSION, Manifest, ManifestFile, Origin, Published};
 use lovage_core::LogLevel;
 use lovage_payloads::{ExportFormat, ExportQuery, ExportResult};
+use lovage_worker::artifacts::{self, owner};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions};
 use sha2::{Digest as _, Sha256};
 
 use self::pipeline::Piped;
 use self::statement::{Dialect, Statement};
 use crate::Services;
-use crate::lease::{JobLease, owner};
 use crate::sources::Source;
 
 /// The file's name when the job names none.
@@ -101,8 +101,8 @@ impl Handler for ExportQueryHandler {
     }
 
     async fn run(&self, args: ExportQuery, job: JobContext) -> Result<ExportResult, JobError> {
-        let artifacts = &self.services.artifacts;
-        if let Some(manifest) = artifacts.existing(job.queue(), job.id()).await.map_err(fault::artifact)? {
+        let store = &self.services.artifacts;
+        if let Some(manifest) = store.existing(job.queue(), job.id()).await.map_err(fault::artifact)? {
             job.log(LogLevel::Info, format!("attempt {} has already published the file", manifest.attempt));
             return self.result(&manifest);
         }
@@ -110,11 +110,7 @@ impl Handler for ExportQueryHandler {
         let rows = exported.piped.rows;
         job.progress(pipeline::progress(rows, "publish"));
         let manifest = self.manifest(&job, exported);
-        if job.is_cancelled() {
-            artifacts.discard(&manifest).await;
-            return Err(JobError::Cancelled);
-        }
-        let published = artifacts.publish(manifest, &JobLease(&job)).await.map_err(fault::artifact)?;
+        let published = artifacts::publish(store, &job, manifest).await?;
         let result = self.result(published.manifest())?;
         match published {
             Published::New(_) => {
