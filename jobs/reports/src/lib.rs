@@ -1,0 +1,1 @@
+//! `export.report`: SQL over stored files, as a workbook or a file.
