@@ -1,7 +1,8 @@
 //! A real S3 server on loopback: moto from the Python package index, in an environment of its own.
 //!
 //! It keeps objects in memory, so tests send it small ones. The environment is made once per machine, on first use
-//! (`cargo xtask test` does it up front), under the user's cache folder.
+//! (`cargo xtask test` does it up front), under the user's cache folder. It also has the libraries with which tests read
+//! back the files that we write.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -11,9 +12,9 @@ use std::process::Command;
 
 use crate::announced::{Announced, run};
 
-/// The package, pinned: another release may answer differently.
-const PACKAGE: &str = "moto[server]==5.2.5";
-const FOLDER: &str = "lovage-test/moto-5.2.5";
+/// The packages, pinned: another release may answer differently. Whoever changes them gives the folder another number.
+const PACKAGES: [&str; 3] = ["moto[server]==5.2.5", "openpyxl==3.1.5", "pyarrow==26.0.1"];
+const FOLDER: &str = "lovage-test/python-1";
 
 /// A running server with one bucket.
 #[derive(Debug)]
@@ -41,7 +42,8 @@ pub fn ensure_installed() -> PathBuf {
         let help = "these tests need Python 3 with venv, e.g. `apt-get install python3-venv`";
         assert!(Command::new("python3").arg("--version").output().is_ok(), "{help}");
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGE]));
+        let mut pip = Command::new(&python);
+        run(pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES));
         File::create(ready).expect("the cache folder can be written");
     }
     python

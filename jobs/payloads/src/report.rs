@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use lovage_core::{Invalid, JobId, NewJob, QueueName};
 use serde::{Deserialize, Serialize};
 
-use crate::ExportResult;
-
 /// Arguments of `export.report`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -187,8 +185,24 @@ pub enum ReportFormat {
     Parquet,
 }
 
-/// The result of `export.report`: that of any export; the rows are those of all sheets.
-pub type ReportResult = ExportResult;
+/// The result of `export.report`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportResult {
+    /// The file's key in the artifact store.
+    pub key: String,
+    /// Where it is: a path when the store is a folder, else a url.
+    pub location: String,
+    /// Its name.
+    pub name: String,
+    /// Rows of all sheets together, headers and totals not counted.
+    pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// The attempt that wrote it; an earlier one if that was lost after it had published.
+    pub attempt: u32,
+}
 
 /// An input as it is written.
 #[derive(Serialize, Deserialize)]

@@ -41,18 +41,18 @@ on_every_store!(
 
 async fn a_folder_is_listed_without_what_lies_below_it(store: ArtifactStore) {
     let folder = "jobs/exports/listed/1-1";
-    assert_eq!(store.list(folder, 10, |_| true).await.unwrap(), []);
+    assert_eq!(store.objects_in(folder, 10, |_| true).await.unwrap(), []);
     for name in ["b 订单.csv", "a.csv", "c.json"] {
         stage(&store, &attempt("listed", 1, 1), name, &[name.as_bytes()]).await;
     }
     stage(&store, &attempt("listed", 1, 10), "other.csv", &[b"1"]).await;
-    let found = store.list(folder, 2, |name| name.ends_with(".csv")).await.unwrap();
+    let found = store.objects_in(folder, 2, |name| name.ends_with(".csv")).await.unwrap();
     let found: Vec<(&str, u64)> = found.iter().map(|object| (object.key.as_str(), object.bytes)).collect();
     assert_eq!(found, [("jobs/exports/listed/1-1/a.csv", 5), ("jobs/exports/listed/1-1/b 订单.csv", 12)]);
     assert_eq!(store.object(found[1].0).await.unwrap().bytes, 12);
     assert!(matches!(store.object("jobs/exports/listed/1-1/d").await, Err(ArtifactError::NotFound(_))));
-    assert!(matches!(store.list(folder, 2, |_| true).await, Err(ArtifactError::Invalid(_))));
-    assert_eq!(store.list("jobs/exports/listed", 2, |_| true).await.unwrap(), [], "what lies below is not listed");
+    assert!(matches!(store.objects_in(folder, 2, |_| true).await, Err(ArtifactError::Invalid(_))));
+    assert_eq!(store.objects_in("jobs/exports/listed", 2, |_| true).await.unwrap(), [], "what lies below is not listed");
 }
 
 async fn a_small_file_arrives_whole(store: ArtifactStore) {

@@ -28,7 +28,7 @@ impl ArtifactStore {
 
     /// The objects right in `folder`, those for whose names `wanted` answers yes, in the order of their keys. A folder
     /// that is not there is empty; more than `at_most` are an error, so that memory stays bounded.
-    pub async fn list(
+    pub async fn objects_in(
         &self,
         folder: &str,
         at_most: usize,
