@@ -86,7 +86,7 @@ impl Handler for ProgressSteps {
 }
 
 fn progress(done: u64, total: u64) -> Progress {
-    Progress { done, total: Some(total), unit: "steps".to_owned(), phase: "walking".to_owned() }
+    Progress { done, total: Some(total), unit: "steps".to_owned(), phase: "walking".to_owned(), ..Progress::default() }
 }
 
 async fn wait(ms: u64, job: &JobContext) -> Result<(), JobError> {

@@ -14,7 +14,7 @@ use lovage_core::Clock;
 use lovage_worker::Registry;
 
 pub use debug::{Abort, Fail, Noop, ProgressSteps, Sleep};
-pub use export::ExportQueryHandler;
+pub use export::{ColumnOptions, Count, Dataset, Datasets, ExportQueryHandler, ExportRules, Param, ParamType};
 pub use sources::Sources;
 
 /// What handlers work with.
@@ -24,6 +24,10 @@ pub struct Services {
     pub artifacts: ArtifactStore,
     /// The databases that jobs may read.
     pub sources: Sources,
+    /// What may be exported, by name.
+    pub datasets: Datasets,
+    /// What exports may do.
+    pub rules: ExportRules,
     /// For times that people read; nothing is decided by it.
     pub clock: Arc<dyn Clock>,
 }

@@ -8,6 +8,8 @@ use std::str::FromStr as _;
 use lovage_core::Invalid;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::export::Dialect;
+
 /// The configured databases.
 #[derive(Clone, Default)]
 pub struct Sources(BTreeMap<String, Source>);
@@ -64,6 +66,14 @@ impl fmt::Debug for Sources {
 }
 
 impl Source {
+    /// Whose quoting rules hold.
+    pub(crate) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres(_) => Dialect::Postgres,
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
     fn parse(field: &str, url: &str) -> Result<Self, Invalid> {
         let refuse = |problem: String| {
             Err(Invalid::new(field, problem, "use postgres://user:password@host/database or sqlite:path/to/file.db"))

@@ -33,6 +33,8 @@ pub fn failed(error: ArtifactError) -> JobError {
         // (the broker is away), the attempt has failed and says why; nobody has asked to cancel the job.
         ArtifactError::LeaseLost(lost) => JobError::Retry(lost.into()),
         ArtifactError::Invalid(invalid) => JobError::Discard(invalid.into()),
+        // Somebody, or their retention, removed this job's files: running it again does not bring them back.
+        ArtifactError::Deleted(_) => JobError::Discard(error.into()),
         // Also what a person has to mend: the job waits and shows the reason.
         other => JobError::Retry(other.into()),
     }

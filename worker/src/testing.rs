@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use lovage_broker::{HeldLease, NewLogLine};
-use lovage_core::{JobId, Kind, Progress, QueueName, Timestamp};
+use lovage_core::{JobId, Kind, Progress, QueueName, Tenant, Timestamp};
 
 use crate::attempt::{Attempt, Cause, Run};
 use crate::context::{Facts, JobContext, LeaseLost, Link};
@@ -16,6 +16,7 @@ use crate::context::{Facts, JobContext, LeaseLost, Link};
 pub struct DetachedJob {
     attempt: Arc<Attempt>,
     kind: Kind,
+    tenant: Option<Tenant>,
     metadata: BTreeMap<String, String>,
     lost: Arc<Lost>,
 }
@@ -28,12 +29,23 @@ impl DetachedJob {
     pub fn new(queue: QueueName, kind: Kind, id: JobId, attempt: u32, token: u64) -> Self {
         let run = Run { number: attempt, failed: 0, enqueued_at: Timestamp::default() };
         let attempt = Attempt::new(0, queue, HeldLease { id, token }, run);
-        Self { attempt: Arc::new(attempt), kind, metadata: BTreeMap::new(), lost: Arc::default() }
+        Self { attempt: Arc::new(attempt), kind, tenant: None, metadata: BTreeMap::new(), lost: Arc::default() }
+    }
+
+    /// The same as a job of this tenant.
+    #[must_use]
+    pub fn with_tenant(self, tenant: Tenant) -> Self {
+        Self { tenant: Some(tenant), ..self }
     }
 
     /// What the handler is called with.
     pub fn context(&self) -> JobContext {
-        let facts = Facts { kind: self.kind.clone(), tenant: None, tags: Vec::new(), metadata: self.metadata.clone() };
+        let facts = Facts {
+            kind: self.kind.clone(),
+            tenant: self.tenant.clone(),
+            tags: Vec::new(),
+            metadata: self.metadata.clone(),
+        };
         JobContext::new(Arc::clone(&self.attempt), facts, Arc::clone(&self.lost) as Arc<dyn Link>)
     }
 

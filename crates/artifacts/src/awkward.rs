@@ -27,6 +27,8 @@ pub(crate) enum Put {
     Overwrites,
     /// Refused as if something were there, although nothing is.
     Collides,
+    /// As asked, but somebody holds the job `j` just before.
+    HeldBefore,
 }
 
 /// The store.
@@ -41,6 +43,8 @@ pub(crate) struct Awkward {
     /// Parts that were begun.
     pub(crate) begun: Arc<AtomicUsize>,
     pub(crate) aborted: Arc<Semaphore>,
+    /// How many objects may be removed before one removal fails.
+    removals: AtomicUsize,
 }
 
 impl Awkward {
@@ -52,7 +56,13 @@ impl Awkward {
             gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             begun: Arc::default(),
             aborted: Arc::new(Semaphore::new(0)),
+            removals: AtomicUsize::new(usize::MAX),
         })
+    }
+
+    /// Lets this many removals succeed and the next one fail, and then none fails.
+    pub(crate) fn fail_removal_after(&self, removals: usize) {
+        self.removals.store(removals, Ordering::SeqCst);
     }
 
     pub(crate) fn with_closed_gate() -> Arc<Self> {
@@ -86,6 +96,11 @@ impl ObjectStore for Awkward {
             Put::AnswerLost => self.inner.put_opts(location, payload, opts).await.and(Err(unclear())),
             Put::Timeout => Err(unclear()),
             Put::Overwrites => self.inner.put_opts(location, payload, PutOptions::default()).await,
+            Put::HeldBefore => {
+                let hold = PutPayload::from_static(br#"{"version":1,"since":5}"#);
+                self.inner.put_opts(&Path::from("jobs/q/j/hold.json"), hold, PutOptions::default()).await?;
+                self.inner.put_opts(location, payload, opts).await
+            }
             Put::Collides => Err(Error::AlreadyExists { path: location.to_string(), source: "409".into() }),
         }
     }
@@ -101,6 +116,10 @@ impl ObjectStore for Awkward {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        // The default of a wrapped zero is as good as never.
+        if self.removals.fetch_sub(1, Ordering::SeqCst) == 0 {
+            return Box::pin(futures::stream::once(std::future::ready(Err(unclear()))));
+        }
         self.inner.delete_stream(locations)
     }
 

@@ -11,10 +11,10 @@ use object_store::ObjectStore;
 
 use crate::awkward::{Awkward, Put};
 use crate::config::{Address, Scheme};
-use crate::open::Opened;
+use crate::open::{Objects, Opened};
 use crate::{
-    ArtifactError, ArtifactStore, ArtifactWriter, AttemptKey, LeaseCheck, LeaseLost, MANIFEST_VERSION, Manifest,
-    Published,
+    ArtifactError, ArtifactStore, ArtifactWriter, AttemptKey, DeleteOptions, DeletedBy, Deletion, ExpireOptions,
+    LeaseCheck, LeaseLost, MANIFEST_VERSION, Manifest, Published,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -30,7 +30,7 @@ impl LeaseCheck for Held {
 
 /// The store with this plan; as a bucket it is probed before the first publish, as memory it is not.
 fn store(objects: Arc<Awkward>, address: Address) -> ArtifactStore {
-    ArtifactStore::from_opened(Opened { store: objects as Arc<dyn ObjectStore>, address })
+    ArtifactStore::from_opened(Opened { objects: Objects::unsigned(objects as Arc<dyn ObjectStore>), address })
 }
 
 fn bucket() -> Address {
@@ -57,9 +57,24 @@ async fn run(store: &ArtifactStore, token: u64) -> Result<Published, ArtifactErr
         token,
         producer: "test".into(),
         created_at: Timestamp::default(),
+        expires_at: None,
+        tenant: None,
+        dataset: None,
         files: vec![staged.into_file(None, Vec::new(), None)],
     };
     store.publish(manifest, &Held).await
+}
+
+fn request() -> DeleteOptions {
+    DeleteOptions { by: DeletedBy::Request, note: None, now: Timestamp::from_millis(7) }
+}
+
+async fn delete(store: &ArtifactStore) -> Result<Deletion, ArtifactError> {
+    store.delete(&owner(1).queue, &owner(1).job, &request()).await
+}
+
+async fn data(store: &ArtifactStore) -> bool {
+    store.read("jobs/q/j/1-1/a.bin").await.is_ok()
 }
 
 #[tokio::test]
@@ -146,4 +161,61 @@ async fn a_file_of_exactly_one_part_is_a_single_put() {
     writer.write(Bytes::from(vec![0; 8 * MIB])).await.unwrap();
     assert_eq!(writer.finish().await.unwrap().bytes, 8 * MIB as u64);
     assert_eq!(objects.begun.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_deletion_that_died_half_way_is_closed_at_once_and_ended_by_the_next_expiry() {
+    let objects = Awkward::planned(Vec::new());
+    let store = store(Arc::clone(&objects), Address::Memory);
+    run(&store, 1).await.unwrap();
+    objects.fail_removal_after(0);
+    let error = delete(&store).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(data(&store).await, "the file is still there, but nobody is given it");
+    let closed = store.published(&owner(1).queue, &owner(1).job).await.unwrap_err();
+    assert_eq!(closed.to_string(), "the files of job j in queue q were deleted on 1970-01-01 on request");
+
+    let later = ExpireOptions::at(Timestamp::from_millis(9));
+    let rehearsal = store.expire(ExpireOptions { dry_run: true, ..later }).await.unwrap();
+    assert!(data(&store).await, "a rehearsal removes nothing");
+    let report = store.expire(later).await.unwrap();
+    assert_eq!((report.deleted.len(), &report), (1, &rehearsal));
+    assert!(!data(&store).await);
+    let record = store.deleted(&owner(1).queue, &owner(1).job).await.unwrap().unwrap();
+    assert_eq!((record.deleted_at.as_millis(), record.by), (7, DeletedBy::Request), "the first record stays");
+    assert_eq!(store.expire(later).await.unwrap().examined, 0, "what is done is not looked at again");
+}
+
+#[tokio::test]
+async fn a_deletion_whose_record_is_in_doubt_removes_nothing_without_it() {
+    let lost = store(Awkward::planned(vec![Put::Honest, Put::AnswerLost]), Address::Memory);
+    run(&lost, 1).await.unwrap();
+    delete(&lost).await.unwrap();
+    assert!(!data(&lost).await, "the record had arrived");
+
+    let never = store(Awkward::planned(vec![Put::Honest, Put::Timeout]), Address::Memory);
+    run(&never, 1).await.unwrap();
+    let error = delete(&never).await.unwrap_err();
+    assert!(error.is_transient() && data(&never).await, "{error}");
+    assert_eq!(never.deleted(&owner(1).queue, &owner(1).job).await.unwrap(), None);
+    delete(&never).await.unwrap();
+    assert!(!data(&never).await);
+}
+
+#[tokio::test]
+async fn a_hold_that_was_granted_while_a_deletion_began_keeps_the_files() {
+    let store = store(Awkward::planned(vec![Put::Honest, Put::HeldBefore]), Address::Memory);
+    let (queue, job) = (owner(1).queue, owner(1).job);
+    run(&store, 1).await.unwrap();
+    let error = delete(&store).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Held { .. }), "{error}");
+    let report = store.expire(ExpireOptions::at(Timestamp::from_millis(9))).await.unwrap();
+    assert_eq!((report.deleted.len(), report.held.len()), (0, 1));
+    assert!(data(&store).await);
+    let error = store.hold(&queue, &job, None, Timestamp::default()).await.unwrap_err();
+    assert!(matches!(error, ArtifactError::Deleted(_)), "a second hold comes too late: {error}");
+
+    store.release(&queue, &job).await.unwrap().unwrap();
+    assert_eq!(store.expire(ExpireOptions::at(Timestamp::from_millis(9))).await.unwrap().deleted.len(), 1);
+    assert!(!data(&store).await);
 }

@@ -1,6 +1,9 @@
 //! What can go wrong between a handler and its files, by what the caller does about it.
 
-use lovage_core::Invalid;
+use lovage_core::{Invalid, JobId, QueueName};
+
+use crate::deletion::{Deletion, day};
+use crate::hold::Hold;
 
 /// The attempt does not hold its job as far as it knows: somebody else runs it, it is gone, or nobody could be asked.
 /// Carries the reason in words.
@@ -17,6 +20,19 @@ pub enum ArtifactError {
     /// There is no such object.
     #[error("there is no {0} in the artifact store")]
     NotFound(String),
+    /// The job's files were there and have been deleted.
+    #[error("the files of job {} in queue {} were deleted {_0}", _0.job, _0.queue)]
+    Deleted(Box<Deletion>),
+    /// The job's files are held and cannot be deleted: release them first.
+    #[error("the files of job {job} in queue {queue} are held{}; release them first", held_since(hold))]
+    Held {
+        /// The job's queue.
+        queue: QueueName,
+        /// The job.
+        job: JobId,
+        /// Since when, and why.
+        hold: Hold,
+    },
     /// The attempt lost its lease before it published; its own files are removed.
     #[error(transparent)]
     LeaseLost(#[from] LeaseLost),
@@ -29,8 +45,8 @@ pub enum ArtifactError {
     /// A file is not what its manifest says. The text names the file and every difference.
     #[error("{0}")]
     Mismatch(String),
-    /// A manifest that this release cannot read.
-    #[error("the manifest {key} cannot be read: {problem}")]
+    /// A manifest or another record that this release cannot read.
+    #[error("{key} cannot be read: {problem}")]
     Unreadable {
         /// Where it lies.
         key: String,
@@ -44,6 +60,11 @@ impl ArtifactError {
     /// operator mends it while the job waits for its next attempt.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Misconfigured(_))
+    }
+
+    /// For a job that has published nothing.
+    pub(crate) fn unpublished(queue: &QueueName, job: &JobId) -> Self {
+        Self::NotFound(format!("published file of job {job} in queue {queue}"))
     }
 
     /// From the store's own error; `doing` says what was being done, e.g. `write jobs/…`.
@@ -67,6 +88,12 @@ impl ArtifactError {
             _ => Self::Unavailable(format!("{doing}: {text}")),
         }
     }
+}
+
+/// ` since 2026-11-26 (why)`.
+fn held_since(hold: &Hold) -> String {
+    let why = hold.note.as_ref().map(|note| format!(" ({note})")).unwrap_or_default();
+    format!(" since {}{why}", day(hold.since))
 }
 
 /// The error with its causes in one line; causes that the text above them already quotes are not repeated.

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! jobs/{queue}/{job}/manifest.json                 the job's, deterministic: the commit point
+//! jobs/{queue}/{job}/deleted.json                  the record that its files were deleted
+//! jobs/{queue}/{job}/hold.json                     while it is there, its files are not deleted
 //! jobs/{queue}/{job}/{attempt}-{token}/{name}      one attempt's, never shared
 //! ```
 //!
@@ -20,6 +22,10 @@ use crate::error::ArtifactError;
 pub(crate) const JOBS: &str = "jobs";
 /// The name of the manifest within a job's folder.
 pub(crate) const MANIFEST: &str = "manifest.json";
+/// The name of the record of a deletion within a job's folder.
+pub(crate) const DELETED: &str = "deleted.json";
+/// The name of the record of a hold within a job's folder.
+pub(crate) const HOLD: &str = "hold.json";
 /// Longest file name in bytes: file systems end at 255, and a local upload adds a suffix.
 const MAX_NAME_BYTES: usize = 200;
 
@@ -109,9 +115,19 @@ pub(crate) fn manifest_key(queue: &QueueName, job: &JobId) -> String {
     job_folder(queue, job) + MANIFEST
 }
 
-/// A data key taken apart; nothing for keys of any other form.
-pub(crate) fn parse_data_key(key: &str) -> Option<(AttemptKey, FileName)> {
-    let mut parts = key.split('/');
+/// The key of the record that a job's files were deleted.
+pub(crate) fn deleted_key(queue: &QueueName, job: &JobId) -> String {
+    job_folder(queue, job) + DELETED
+}
+
+/// The key of the record that a job's files are held.
+pub(crate) fn hold_key(queue: &QueueName, job: &JobId) -> String {
+    job_folder(queue, job) + HOLD
+}
+
+/// The job that a key belongs to, and what follows its folder; nothing for keys of any other form.
+pub(crate) fn parse_job_key(key: &str) -> Option<(QueueName, JobId, &str)> {
+    let mut parts = key.splitn(4, '/');
     if parts.next()? != JOBS {
         return None;
     }
@@ -121,11 +137,17 @@ pub(crate) fn parse_data_key(key: &str) -> Option<(AttemptKey, FileName)> {
         "=dotdot" => "..",
         id => id,
     };
-    let job = job.parse().ok()?;
-    let (attempt, token) = parts.next()?.split_once('-')?;
+    Some((queue, job.parse().ok()?, parts.next()?))
+}
+
+/// A data key taken apart; nothing for keys of any other form.
+pub(crate) fn parse_data_key(key: &str) -> Option<(AttemptKey, FileName)> {
+    let (queue, job, rest) = parse_job_key(key)?;
+    let (attempt, name) = rest.split_once('/')?;
+    let (attempt, token) = attempt.split_once('-')?;
     let attempt = AttemptKey { queue, job, attempt: attempt.parse().ok()?, token: token.parse().ok()? };
-    let name = parts.next()?.parse().ok()?;
-    parts.next().is_none().then_some((attempt, name))
+    // A name has no slash in it.
+    Some((attempt, name.parse().ok()?))
 }
 
 /// The store's form of a key.

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 use lovage_core::{JobId, QueueName, Timestamp};
 
 use crate::error::ArtifactError;
-use crate::keys::{JOBS, manifest_key, parse_data_key};
+use crate::keys::{DELETED, HOLD, JOBS, MANIFEST, parse_data_key, parse_job_key};
 use crate::sweep::{SweepOptions, SweepReport};
 
 /// A staged file or an empty folder.
@@ -99,7 +99,7 @@ fn is_old(metadata: &std::fs::Metadata, options: SweepOptions) -> bool {
     options.is_old(Timestamp::from_millis(modified.as_millis() as u64))
 }
 
-/// The leftover at `path`, if that is the staged file of an attempt's file or of a manifest.
+/// The leftover at `path`, if that is the staged file of an attempt's file or of a job's record.
 fn staged(root: &Path, path: PathBuf, bytes: u64) -> Option<Leftover> {
     let key = path.strip_prefix(root).ok()?.to_str()?.to_owned();
     let (target, number) = key.rsplit_once('#')?;
@@ -122,8 +122,6 @@ fn owner(key: &str) -> Option<(QueueName, JobId)> {
     if let Some((attempt, _)) = parse_data_key(key) {
         return Some((attempt.queue, attempt.job));
     }
-    // A manifest's key, read back through the form of a data key of the same job.
-    let (folder, _) = key.rsplit_once('/')?;
-    let (attempt, _) = parse_data_key(&format!("{folder}/0-0/x"))?;
-    (manifest_key(&attempt.queue, &attempt.job) == key).then_some((attempt.queue, attempt.job))
+    let (queue, job, record) = parse_job_key(key)?;
+    [MANIFEST, DELETED, HOLD].contains(&record).then_some((queue, job))
 }

@@ -6,6 +6,10 @@
 //! second manifest can follow. [`ArtifactStore::verify`] checks files against their manifest;
 //! [`ArtifactStore::sweep_orphans`] removes what dead attempts left.
 //!
+//! Afterwards: [`ArtifactStore::list`] shows what was published, [`ArtifactStore::link`] hands a file to somebody without
+//! credentials, [`ArtifactStore::expire`] and [`ArtifactStore::delete`] remove files and leave a record of it, and
+//! [`ArtifactStore::hold`] keeps them from it.
+//!
 //! No clock, no randomness and no environment is read here: settings, times and tokens come in as arguments.
 
 #[cfg(test)]
@@ -13,23 +17,35 @@ mod awkward;
 #[cfg(test)]
 mod awkward_tests;
 mod config;
+mod deletion;
 mod digest;
 mod error;
+mod expire;
+mod hold;
 mod keys;
 mod leftovers;
+mod link;
+mod list;
 mod manifest;
 mod objects;
 mod open;
 mod parts;
 mod publish;
+mod record;
+mod sign;
 mod store;
 mod sweep;
 mod verify;
 mod writer;
 
 pub use config::StoreConfig;
+pub use deletion::{DeleteOptions, DeletedBy, DeletedFile, Deletion};
 pub use error::{ArtifactError, LeaseLost};
+pub use expire::{ExpireOptions, ExpireReport, Expired};
+pub use hold::Hold;
 pub use keys::{AttemptKey, FileName};
+pub use link::{Link, LinkOptions, SignedLink};
+pub use list::{ListOptions, Listed, ManifestPage};
 pub use manifest::{Column, MANIFEST_VERSION, Manifest, ManifestFile, Origin};
 pub use objects::StoredObject;
 pub use publish::{LeaseCheck, Published};

@@ -1,10 +1,11 @@
 //! The manifest: the small document that makes an attempt's files visible and says what they are.
 
-use lovage_core::{Invalid, JobId, Kind, QueueName, Timestamp};
+use lovage_core::{Invalid, JobId, Kind, QueueName, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ArtifactError;
 use crate::keys::{AttemptKey, parse_data_key};
+use crate::record;
 
 /// The version that this release writes, and the newest that it reads. Within a version fields are only added.
 pub const MANIFEST_VERSION: u32 = 1;
@@ -28,6 +29,15 @@ pub struct Manifest {
     pub producer: String,
     /// When, by the writer's clock, in milliseconds since 1970.
     pub created_at: Timestamp,
+    /// When its files may be deleted, by the writer's clock; without it they are kept until somebody deletes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The tenant that the job belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<Tenant>,
+    /// The registered name of what was exported, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
     /// The files, at least one.
     pub files: Vec<ManifestFile>,
 }
@@ -54,6 +64,9 @@ pub struct ManifestFile {
     /// Where its content came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What was changed to fit the format, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// A column of a file.
@@ -87,6 +100,21 @@ impl Manifest {
         AttemptKey { queue: self.queue.clone(), job: self.job.clone(), attempt: self.attempt, token: self.token }
     }
 
+    /// The file called `name`, or its only one.
+    pub fn file(&self, name: Option<&str>) -> Result<&ManifestFile, ArtifactError> {
+        let names = || self.files.iter().map(|file| file.name.as_str()).collect::<Vec<_>>().join(", ");
+        match (name, self.files.as_slice()) {
+            (None, [only]) => Ok(only),
+            (None, _) => {
+                let problem = format!("is missing, and job {} has {} files", self.job, self.files.len());
+                Err(Invalid::new("file", problem, format!("name one of: {}", names())).into())
+            }
+            (Some(name), files) => files.iter().find(|file| file.name == name).ok_or_else(|| {
+                ArtifactError::NotFound(format!("file {name:?} of job {} (it has: {})", self.job, names()))
+            }),
+        }
+    }
+
     /// Checks that it names at least one file and only files of its own attempt.
     pub(crate) fn validate(&self) -> Result<(), Invalid> {
         if self.files.is_empty() {
@@ -105,24 +133,6 @@ impl Manifest {
 
     /// Reads a stored manifest.
     pub(crate) fn decode(key: &str, text: &[u8]) -> Result<Self, ArtifactError> {
-        #[derive(Deserialize)]
-        struct Head {
-            version: u32,
-        }
-        let unreadable = |problem: String| ArtifactError::Unreadable { key: key.to_owned(), problem };
-        let head: Head = serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))?;
-        if head.version > MANIFEST_VERSION {
-            let problem = format!("it has version {}; this release reads up to {MANIFEST_VERSION}", head.version);
-            return Err(unreadable(problem));
-        }
-        serde_json::from_slice(text).map_err(|error| unreadable(error.to_string()))
-    }
-
-    /// The stored form.
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, ArtifactError> {
-        let mut text = serde_json::to_vec_pretty(self)
-            .map_err(|error| Invalid::new("manifest", error.to_string(), "use values that JSON can express"))?;
-        text.push(b'\n');
-        Ok(text)
+        record::decode(key, text, MANIFEST_VERSION)
     }
 }

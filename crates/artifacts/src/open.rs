@@ -6,25 +6,53 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
+#[cfg(feature = "cloud")]
+use object_store::signer::Signer;
 
 use crate::config::{Address, Scheme, StoreConfig};
 use crate::error::ArtifactError;
+use crate::sign::Signs;
 
 /// A store that was opened.
 pub(crate) struct Opened {
-    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) objects: Objects,
     pub(crate) address: Address,
+}
+
+/// The objects of a store.
+pub(crate) struct Objects {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// What signs links to them: for a bucket with credentials.
+    pub(crate) signer: Option<Signs>,
+}
+
+impl Objects {
+    /// Objects without links.
+    pub(crate) fn unsigned(store: Arc<dyn ObjectStore>) -> Self {
+        Self { store, signer: None }
+    }
+
+    /// Objects of a bucket below this prefix.
+    #[cfg(feature = "cloud")]
+    fn signed<S: ObjectStore + Signer>(store: S, prefix: &str) -> Self {
+        if prefix.is_empty() {
+            let store = Arc::new(store);
+            return Self { signer: Some(Arc::clone(&store) as _), store };
+        }
+        let store = Arc::new(object_store::prefix::PrefixStore::new(store, prefix));
+        Self { signer: Some(Arc::clone(&store) as _), store }
+    }
 }
 
 /// Opens without talking to the service: a bucket that cannot be reached must not keep a worker from starting.
 pub(crate) fn open(config: &StoreConfig) -> Result<Opened, ArtifactError> {
     let address = Address::parse(&config.url)?;
-    let store: Arc<dyn ObjectStore> = match &address {
-        Address::Memory => Arc::new(InMemory::new()),
-        Address::Local(folder) => Arc::new(local(folder, config.durable)?),
-        Address::Bucket { scheme, bucket, prefix } => bucket_store(*scheme, bucket, prefix, config)?,
+    let objects = match &address {
+        Address::Memory => Objects::unsigned(Arc::new(InMemory::new())),
+        Address::Local(folder) => Objects::unsigned(Arc::new(local(folder, config.durable)?)),
+        Address::Bucket { scheme, bucket, prefix } => bucket_objects(*scheme, bucket, prefix, config)?,
     };
-    Ok(Opened { store, address })
+    Ok(Opened { objects, address })
 }
 
 fn local(folder: &FilePath, durable: bool) -> Result<LocalFileSystem, ArtifactError> {
@@ -38,32 +66,29 @@ fn local(folder: &FilePath, durable: bool) -> Result<LocalFileSystem, ArtifactEr
 }
 
 #[cfg(not(feature = "cloud"))]
-fn bucket_store(
-    scheme: Scheme,
-    bucket: &str,
-    prefix: &str,
-    _config: &StoreConfig,
-) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
+fn bucket_objects(scheme: Scheme, bucket: &str, prefix: &str, _config: &StoreConfig) -> Result<Objects, ArtifactError> {
     Err(left_out(scheme, &format!("{bucket}/{prefix}")))
 }
 
 #[cfg(feature = "cloud")]
-fn bucket_store(
-    scheme: Scheme,
-    bucket: &str,
-    prefix: &str,
-    config: &StoreConfig,
-) -> Result<Arc<dyn ObjectStore>, ArtifactError> {
+fn bucket_objects(scheme: Scheme, bucket: &str, prefix: &str, config: &StoreConfig) -> Result<Objects, ArtifactError> {
     // The HTTP client is built without a TLS provider of its own; the whole binary uses ring. A second call finds the
     // provider set, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match scheme {
         #[cfg(feature = "s3")]
-        Scheme::S3 => Ok(with_prefix(s3(bucket, config)?, prefix)),
+        Scheme::S3 => {
+            let mut objects = Objects::signed(s3(bucket, config)?, prefix);
+            if config.setting("AWS_SKIP_SIGNATURE").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+                // Without credentials there is nothing to sign with.
+                objects.signer = None;
+            }
+            Ok(objects)
+        }
         #[cfg(feature = "gcs")]
-        Scheme::Gcs => Ok(with_prefix(gcs(bucket, config)?, prefix)),
+        Scheme::Gcs => Ok(Objects::signed(gcs(bucket, config)?, prefix)),
         #[cfg(feature = "azure")]
-        Scheme::Azure => Ok(with_prefix(azure(bucket, config)?, prefix)),
+        Scheme::Azure => Ok(Objects::signed(azure(bucket, config)?, prefix)),
         #[cfg(not(all(feature = "s3", feature = "gcs", feature = "azure")))]
         other => Err(left_out(other, bucket)),
     }
@@ -83,11 +108,6 @@ fn left_out(scheme: Scheme, what: &str) -> ArtifactError {
 }
 
 #[cfg(feature = "cloud")]
-fn with_prefix<S: ObjectStore>(store: S, prefix: &str) -> Arc<dyn ObjectStore> {
-    if prefix.is_empty() { Arc::new(store) } else { Arc::new(object_store::prefix::PrefixStore::new(store, prefix)) }
-}
-
-#[cfg(feature = "cloud")]
 fn client_options() -> object_store::ClientOptions {
     use std::time::Duration;
     // The limit of a whole request has to carry a part of 64 MiB over a slow line; a peer that is gone is noticed by
@@ -104,7 +124,7 @@ fn retry(config: &StoreConfig) -> object_store::RetryConfig {
 }
 
 #[cfg(feature = "s3")]
-fn s3(bucket: &str, config: &StoreConfig) -> Result<impl ObjectStore, ArtifactError> {
+fn s3(bucket: &str, config: &StoreConfig) -> Result<impl ObjectStore + Signer, ArtifactError> {
     use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
     let endpoint = config.setting("AWS_ENDPOINT_URL_S3").or_else(|| config.setting("AWS_ENDPOINT_URL"));
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
@@ -138,7 +158,7 @@ fn has_credentials(config: &StoreConfig) -> bool {
 }
 
 #[cfg(feature = "gcs")]
-fn gcs(bucket: &str, config: &StoreConfig) -> Result<impl ObjectStore, ArtifactError> {
+fn gcs(bucket: &str, config: &StoreConfig) -> Result<impl ObjectStore + Signer, ArtifactError> {
     use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_client_options(client_options())
@@ -153,7 +173,7 @@ fn gcs(bucket: &str, config: &StoreConfig) -> Result<impl ObjectStore, ArtifactE
 }
 
 #[cfg(feature = "azure")]
-fn azure(container: &str, config: &StoreConfig) -> Result<impl ObjectStore, ArtifactError> {
+fn azure(container: &str, config: &StoreConfig) -> Result<impl ObjectStore + Signer, ArtifactError> {
     use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(client_options())

@@ -18,11 +18,12 @@ use object_store::{PutMode, PutOptions, PutPayload};
 use crate::error::{ArtifactError, LeaseLost};
 use crate::keys::{manifest_key, path};
 use crate::manifest::Manifest;
+use crate::record;
 use crate::store::ArtifactStore;
 
 /// How often a put is repeated that collided with another one still in progress (S3 answers 409, and then neither
 /// object may be there).
-const COLLISIONS: usize = 5;
+pub(crate) const COLLISIONS: usize = 5;
 
 /// Asks the broker whether this attempt still holds its job.
 #[async_trait]
@@ -62,7 +63,7 @@ impl ArtifactStore {
     /// Makes the manifest's files visible, if this attempt holds its lease and is the first.
     pub async fn publish(&self, manifest: Manifest, lease: &dyn LeaseCheck) -> Result<Published, ArtifactError> {
         manifest.validate()?;
-        let text = bytes::Bytes::from(manifest.encode()?);
+        let text = record::encode(&manifest)?;
         if let Err(error) = self.check_once().await {
             self.discard(&manifest).await;
             return Err(error);

@@ -16,6 +16,7 @@ use crate::error::ArtifactError;
 use crate::keys::{AttemptKey, FileName, manifest_key, path};
 use crate::manifest::Manifest;
 use crate::open::{self, Opened};
+use crate::sign::Signs;
 use crate::writer::ArtifactWriter;
 
 /// An object whose only purpose is that it exists: see [`ArtifactStore::check`].
@@ -27,6 +28,7 @@ pub struct ArtifactStore(Arc<Inner>);
 
 struct Inner {
     store: Arc<dyn ObjectStore>,
+    signer: Option<Signs>,
     address: Address,
     /// Filled once the service has shown that it honours put-if-absent.
     keeps_first: OnceCell<()>,
@@ -45,11 +47,25 @@ impl ArtifactStore {
     }
 
     pub(crate) fn from_opened(opened: Opened) -> Self {
-        Self(Arc::new(Inner { store: opened.store, address: opened.address, keeps_first: OnceCell::new() }))
+        Self(Arc::new(Inner {
+            store: opened.objects.store,
+            signer: opened.objects.signer,
+            address: opened.address,
+            keeps_first: OnceCell::new(),
+        }))
     }
 
     pub(crate) fn objects(&self) -> &Arc<dyn ObjectStore> {
         &self.0.store
+    }
+
+    /// What signs links, for a bucket with credentials.
+    pub(crate) fn signer(&self) -> Option<&Signs> {
+        self.0.signer.as_ref()
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.0.address
     }
 
     /// The folder of a local store.

@@ -3,12 +3,12 @@
 use std::path::Path as FilePath;
 
 use futures::TryStreamExt as _;
-use lovage_core::Invalid;
+use lovage_core::{Invalid, JobId, QueueName};
 
 use crate::config::StoreConfig;
 use crate::digest::RunningDigest;
 use crate::error::ArtifactError;
-use crate::keys::{JOBS, MANIFEST, manifest_key, parse_data_key};
+use crate::keys::{JOBS, MANIFEST, parse_data_key};
 use crate::manifest::{Manifest, ManifestFile};
 use crate::store::ArtifactStore;
 
@@ -35,11 +35,19 @@ pub struct VerifiedFile {
 }
 
 impl ArtifactStore {
+    /// Checks all files of a job.
+    pub async fn verify_job(&self, queue: &QueueName, job: &JobId) -> Result<Verified, ArtifactError> {
+        let manifest = self.published(queue, job).await?;
+        let all = manifest.files.clone();
+        self.verify_files(manifest, &all).await
+    }
+
     /// Checks the file with this key, or all files of the manifest with this key.
     pub async fn verify(&self, key: &str) -> Result<Verified, ArtifactError> {
         let key = key.trim_start_matches('/');
         if key.rsplit('/').next() == Some(MANIFEST) {
             let manifest = self.manifest(key).await?;
+            self.refuse_deleted(&manifest.queue, &manifest.job).await?;
             let all = manifest.files.clone();
             return self.verify_files(manifest, &all).await;
         }
@@ -47,7 +55,7 @@ impl ArtifactStore {
             let help = "use jobs/QUEUE/JOB/manifest.json or jobs/QUEUE/JOB/ATTEMPT-TOKEN/NAME";
             return Err(Invalid::new("key", format!("{key:?} is no artifact's key"), help).into());
         };
-        let manifest = match self.manifest(&manifest_key(&attempt.queue, &attempt.job)).await {
+        let manifest = match self.published(&attempt.queue, &attempt.job).await {
             Err(ArtifactError::NotFound(_)) => {
                 let problem = format!("{key} is not published: job {} has no manifest", attempt.job);
                 return Err(ArtifactError::Mismatch(problem));
@@ -69,7 +77,12 @@ impl ArtifactStore {
         let absolute = std::fs::canonicalize(file).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => ArtifactError::NotFound(file.display().to_string()),
             _ => ArtifactError::Unavailable(format!("read {}: {error}", file.display())),
-        })?;
+        });
+        let absolute = match absolute {
+            // A file that was deleted leaves its job's folder, and there it says so.
+            Err(ArtifactError::NotFound(_)) if in_store(file) => std::path::absolute(file).unwrap_or_default(),
+            other => other?,
+        };
         let Some((root, key)) = split(&absolute) else {
             let help = "give the path of a published file or of its manifest.json";
             let problem = format!("{} does not lie in a folder jobs/QUEUE/JOB", file.display());
@@ -110,6 +123,12 @@ impl ArtifactStore {
         }
         Err(ArtifactError::Mismatch(format!("{} was changed: {}", self.location(&file.key), differences.join("; "))))
     }
+}
+
+/// Whether a path that leads nowhere leads into the folder of a store.
+fn in_store(file: &FilePath) -> bool {
+    let absolute = std::path::absolute(file).unwrap_or_default();
+    split(&absolute).is_some_and(|(root, _)| FilePath::new(&root).join(JOBS).is_dir())
 }
 
 /// Splits an absolute path into the store's folder and the key within it, at the last `jobs` that leaves a key of the

@@ -64,6 +64,7 @@ impl Staged {
             rows,
             columns,
             origin,
+            notes: Vec::new(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{artifact, completion, config, dashboard, demo, job, outbox, queue, up, worker};
+use crate::commands::{artifact, completion, config, dashboard, demo, export, job, outbox, queue, up, worker};
 use crate::config::Flags;
 use crate::error::{Failure, Outcome};
 use crate::output::{Format, Output};
@@ -85,7 +85,10 @@ pub enum Command {
     /// Take jobs from a table of another service's database, or from a spool
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
-    /// Check the files that jobs wrote, remove orphans
+    /// Look at exports, hand out links to their files, delete them
+    #[command(subcommand)]
+    Export(export::ExportCommand),
+    /// Check the files that jobs wrote, remove orphans and what is kept no longer
     #[command(subcommand)]
     Artifact(artifact::ArtifactCommand),
     /// Check settings, broker, storage and workers, and say what to mend

@@ -6,7 +6,7 @@ use lovage_artifacts::{ArtifactError, ArtifactStore, StoreConfig};
 use lovage_broker::{
     Broker, BrokerError, Connect, OsEntropy, RedisBroker, RedisConfig, SqliteBroker, SqliteConfig, SystemClock,
 };
-use lovage_jobs::{Services, Sources};
+use lovage_jobs::{Datasets, ExportRules, Services, Sources};
 use lovage_worker::{Registry, Worker, WorkerConfig, WorkerError};
 
 use crate::config::{self, Config};
@@ -86,9 +86,18 @@ pub fn sources(config: &Config) -> Outcome<Sources> {
     Ok(sources)
 }
 
+/// The datasets, checked against the sources.
+pub fn datasets(config: &Config, sources: &Sources) -> Outcome<Datasets> {
+    Ok(Datasets::new(config.datasets.clone(), sources)?)
+}
+
 /// All handlers that this binary has.
 pub fn handlers(config: &Config, sources: Sources, debug: bool) -> Outcome<Registry> {
-    Ok(lovage_jobs::registry(Services { artifacts: store(config)?, sources, clock: Arc::new(SystemClock) }, debug))
+    let datasets = datasets(config, &sources)?;
+    let rules = ExportRules { allow_raw_sql: config.exports.allow_raw_sql, keep: config.exports.keep };
+    let artifacts = store(config)?;
+    let services = Services { artifacts, sources, datasets, rules, clock: Arc::new(SystemClock) };
+    Ok(lovage_jobs::registry(services, debug))
 }
 
 /// The settings of a worker of this process.
@@ -120,7 +129,8 @@ impl From<ArtifactError> for Failure {
     fn from(error: ArtifactError) -> Self {
         match error {
             ArtifactError::Invalid(invalid) => invalid.into(),
-            ArtifactError::NotFound(_) => Self::NotFound(error.to_string()),
+            ArtifactError::NotFound(_) | ArtifactError::Deleted(_) => Self::NotFound(error.to_string()),
+            ArtifactError::Held { .. } => Self::Conflict(error.to_string()),
             ArtifactError::Unavailable(_) => Self::Unavailable(error.to_string()),
             _ => Self::Failed(error.to_string()),
         }

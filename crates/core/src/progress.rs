@@ -12,6 +12,12 @@ pub struct Progress {
     /// Units in all, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+    /// Whether the total is a guess, as a database's planner makes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approximate: bool,
+    /// Bytes written so far, where the unit is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// The unit, e.g. `rows` or `bytes`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub unit: String,

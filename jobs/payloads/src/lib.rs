@@ -7,7 +7,7 @@
 //! ```
 //! use lovage_payloads::ExportQuery;
 //!
-//! let mut job = ExportQuery::new("select id, name from customers").into_job("exports".parse()?)?;
+//! let mut job = ExportQuery::dataset("customers", serde_json::Map::new()).into_job("exports".parse()?)?;
 //! job.tags.push("monthly".to_owned());
 //! # Ok::<(), lovage_core::Invalid>(())
 //! ```
@@ -17,7 +17,7 @@ mod export;
 mod report;
 
 pub use debug::{DebugAbort, DebugFail, DebugNoop, DebugProgress, DebugSleep};
-pub use export::{ExportFormat, ExportQuery, ExportResult};
+pub use export::{ExportCompression, ExportFormat, ExportQuery, ExportResult};
 pub use report::{
     Aggregate, ArtifactInput, ChartKind, ExportReport, InputFormat, InputFrom, ReportChart, ReportFormat, ReportInput,
     ReportParam, ReportPivot, ReportResult, ReportSheet,

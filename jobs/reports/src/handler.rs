@@ -65,7 +65,9 @@ impl ExportReportHandler {
         drop(workplace);
         let origin =
             Origin { source: "artifacts".into(), engine: "polars".into(), snapshot: None, query_sha256: Some(digest) };
-        Ok(self.manifest(job, staged.into_file(Some(made.rows), made.columns, Some(origin))))
+        let mut file = staged.into_file(Some(made.rows), made.columns, Some(origin));
+        file.notes = made.notes;
+        Ok(self.manifest(job, file))
     }
 
     async fn make(&self, plan: Plan, job: &JobContext) -> Result<(Made, Workplace), JobError> {
@@ -95,6 +97,7 @@ impl ExportReportHandler {
     }
 
     fn manifest(&self, job: &JobContext, file: ManifestFile) -> Manifest {
+        // Reports are kept until somebody deletes them.
         Manifest {
             version: MANIFEST_VERSION,
             queue: job.queue().clone(),
@@ -104,6 +107,9 @@ impl ExportReportHandler {
             token: job.token(),
             producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
             created_at: self.services.clock.now(),
+            expires_at: None,
+            tenant: job.tenant().cloned(),
+            dataset: None,
             files: vec![file],
         }
     }

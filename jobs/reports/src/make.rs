@@ -35,13 +35,15 @@ pub(crate) struct Made {
     pub rows: u64,
     /// Of the only sheet; a workbook with several has none.
     pub columns: Vec<Column>,
+    /// What the file does not hold as it was.
+    pub notes: Vec<String>,
 }
 
 /// Makes the file in `folder`.
 pub(crate) fn make(order: &Order, folder: &Path, job: &JobContext) -> Result<Made, JobError> {
     let mut context = tables::open(&order.inputs, &order.params)?;
     let file = folder.join("report");
-    let mut made = Made { file, rows: 0, columns: Vec::new() };
+    let mut made = Made { file, rows: 0, columns: Vec::new(), notes: Vec::new() };
     if order.format == ReportFormat::Xlsx {
         workbook(order, &mut context, folder, job, &mut made)?;
     } else {
@@ -94,7 +96,8 @@ fn workbook(
         let written = grid.finish(sheet, &field)?;
         if written.cut > 0 {
             let text = format!("sheet {:?}: {} texts were longer than a cell and are cut", sheet.name, written.cut);
-            job.log(LogLevel::Warn, text);
+            job.log(LogLevel::Warn, &text);
+            made.notes.push(text);
         }
         book.add(written);
         made.rows += rows;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt as _;
 use lovage_artifacts::{ArtifactError, ArtifactStore, Manifest, ManifestFile, StoredObject};
-use lovage_core::{Invalid, Progress};
+use lovage_core::{Invalid, Progress, Tenant};
 use lovage_payloads::{ArtifactInput, InputFormat};
 use lovage_worker::{JobContext, JobError, artifacts};
 use polars::prelude::DataType;
@@ -46,7 +46,7 @@ pub(crate) async fn stage(
 ) -> Result<Vec<Staged>, JobError> {
     let mut found = Vec::with_capacity(inputs.len());
     for input in &inputs {
-        found.push(find(store, input).await?);
+        found.push(find(store, job, input).await?);
     }
     let total: u64 = found.iter().flat_map(|input| &input.objects).map(|object| object.bytes).sum();
     let mut budget = Budget { job, left: max_bytes, max_bytes, total, done: 0 };
@@ -69,11 +69,11 @@ pub(crate) async fn stage(
     Ok(staged)
 }
 
-async fn find(store: &ArtifactStore, input: &Input) -> Result<Found, JobError> {
+async fn find(store: &ArtifactStore, job: &JobContext, input: &Input) -> Result<Found, JobError> {
     let field = format!("inputs.{}", input.table);
     let (objects, told) = match &input.from {
         From::Artifact(artifact) => {
-            let file = published(store, &field, artifact).await?;
+            let file = published(store, job, &field, artifact).await?;
             let told = by_content_type(&file.content_type).or_else(|| by_ending(&file.name));
             (vec![StoredObject { key: file.key, bytes: file.bytes }], told)
         }
@@ -90,13 +90,22 @@ async fn find(store: &ArtifactStore, input: &Input) -> Result<Found, JobError> {
     Ok(Found { objects, format })
 }
 
-async fn published(store: &ArtifactStore, field: &str, input: &ArtifactInput) -> Result<ManifestFile, JobError> {
+async fn published(
+    store: &ArtifactStore,
+    job: &JobContext,
+    field: &str,
+    input: &ArtifactInput,
+) -> Result<ManifestFile, JobError> {
     let manifest = store.existing(&input.queue, &input.job).await.map_err(artifacts::failed)?;
     // The other job may still be at it: this one waits by the rules of its retry policy.
-    let Some(Manifest { files, .. }) = manifest else {
+    let Some(Manifest { files, tenant, .. }) = manifest else {
         let problem = format!("{field}: job {} of queue {} has not published a file", input.job, input.queue);
         return Err(JobError::Retry(anyhow::anyhow!(problem)));
     };
+    if let Some(problem) = belongs_to_another(job.tenant(), tenant.as_ref()) {
+        let help = "read files of jobs of the same tenant";
+        return Err(fault::invalid(Invalid::new(format!("{field}.artifact"), problem, help)));
+    }
     let names: Vec<String> = files.iter().map(|file| file.name.clone()).collect();
     let refuse = |problem: String| {
         let help = format!("use one of: {}", names.join(", "));
@@ -109,6 +118,14 @@ async fn published(store: &ArtifactStore, field: &str, input: &ArtifactInput) ->
         },
         None if files.len() > 1 => refuse("is absent, and the job published several files".to_owned()),
         None => files.into_iter().next().map_or_else(|| refuse("the job published no file".to_owned()), Ok),
+    }
+}
+
+/// A job of a tenant reads what belongs to that tenant or to nobody; a job of nobody is the operator's own.
+fn belongs_to_another(reader: Option<&Tenant>, owner: Option<&Tenant>) -> Option<String> {
+    match (reader, owner) {
+        (Some(reader), Some(owner)) if reader != owner => Some(format!("belongs to another tenant than {reader}")),
+        _ => None,
     }
 }
 
@@ -199,5 +216,20 @@ impl Budget<'_> {
         );
         let help = "read fewer files, or raise reports.max_input_bytes";
         fault::invalid(Invalid::new("inputs", problem, help))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_does_not_read_the_files_of_another() {
+        let tenant = |name: &str| name.parse::<Tenant>().unwrap();
+        let (acme, umbrella) = (tenant("acme"), tenant("umbrella"));
+        assert!(belongs_to_another(Some(&acme), Some(&umbrella)).is_some());
+        for (reader, owner) in [(Some(&acme), Some(&acme)), (Some(&acme), None), (None, Some(&acme)), (None, None)] {
+            assert_eq!(belongs_to_another(reader, owner), None);
+        }
     }
 }

@@ -15,6 +15,12 @@ pub(super) fn invalid(error: Invalid) -> JobError {
 
 /// An error of the database called `source`.
 pub(super) fn database(source: &str, error: &Error) -> JobError {
+    if let Error::ColumnDecode { .. } | Error::TypeNotFound { .. } = error {
+        let help = "cast the column to text in the query";
+        return JobError::Discard(anyhow!(
+            "source {source}: a column has a type that the driver cannot describe; {help} ({error})"
+        ));
+    }
     let Error::Database(inner) = error else {
         let problem = match error {
             // The driver reads on after the server's last words and reports the end of the stream instead of them.

@@ -4,11 +4,12 @@
 //! one snapshot of the source, stream it through `pipeline.rs` to a key of its own, publish the manifest while the lease
 //! holds. Nothing is visible before the last step, and a second attempt adds nothing after it.
 
-mod csv;
+mod dataset;
 mod fault;
+mod params;
 mod pipeline;
+mod plan;
 mod postgres;
-mod sink;
 mod sqlite;
 mod statement;
 
@@ -16,21 +17,21 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::time::Duration;
 
-use lovage_artifacts::{ArtifactWriter, Column, FileName, MANIFEST_VERSION, Manifest, ManifestFile, Origin, Published};
+use lovage_artifacts::{MANIFEST_VERSION, Manifest, ManifestFile, Origin, Published};
 use lovage_core::LogLevel;
-use lovage_payloads::{ExportFormat, ExportQuery, ExportResult};
+use lovage_payloads::{ExportQuery, ExportResult};
 use lovage_worker::artifacts::{self, owner};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions};
 use sha2::{Digest as _, Sha256};
 
-use self::pipeline::Piped;
-use self::statement::{Dialect, Statement};
+pub use self::dataset::{ColumnOptions, Count, Dataset, Datasets};
+pub use self::params::{Param, ParamType};
+use self::pipeline::{Piped, Reading};
+pub use self::plan::ExportRules;
+use self::plan::{Known, Plan};
+pub(crate) use self::statement::Dialect;
 use crate::Services;
 use crate::sources::Source;
-
-/// The file's name when the job names none.
-const NAME: &str = "export.csv";
-const CSV: &str = "text/csv; charset=utf-8";
 
 /// Runs `export.query`.
 #[derive(Debug)]
@@ -41,8 +42,8 @@ pub struct ExportQueryHandler {
 /// A file that was read from a source and that nobody sees yet.
 struct Exported {
     piped: Piped,
-    columns: Vec<Column>,
-    origin: Origin,
+    reading: Reading,
+    plan: Plan,
 }
 
 impl ExportQueryHandler {
@@ -52,17 +53,41 @@ impl ExportQueryHandler {
     }
 
     async fn export(&self, args: &ExportQuery, job: &JobContext) -> Result<Exported, JobError> {
-        let name: FileName = args.name.as_deref().unwrap_or(NAME).parse().map_err(fault::invalid)?;
-        let source = self.services.sources.get(&args.source).map_err(fault::invalid)?;
-        let content_type = match args.format {
-            ExportFormat::Csv => CSV,
-        };
-        let writer = self.services.artifacts.create(&owner(job), &name, content_type).map_err(fault::artifact)?;
-        read(source, args, job, writer).await
+        let Services { sources, datasets, rules, artifacts, .. } = &self.services;
+        let (plan, source) = Known { sources, datasets, rules }.plan(args, job.tenant()).map_err(fault::invalid)?;
+        let writer = artifacts.create(&owner(job), &plan.file.name, plan.file.content_type).map_err(fault::artifact)?;
+        job.progress(pipeline::progress(0, "connect"));
+        match source {
+            Source::Postgres(options) => {
+                let opening = postgres::Reader::open(options, &plan.query, &plan.file);
+                let reader = unless_cancelled(job, opening).await?;
+                let (reading, decoder) = (reader.reading(), reader.decoder());
+                let what = (&plan.query, &plan.file, &reading);
+                let piped = pipeline::run(job, what, writer, decoder, |batches| reader.read(batches)).await?;
+                Ok(Exported { piped, reading, plan })
+            }
+            Source::Sqlite(file) => {
+                let opening = sqlite::Reader::open(file, &plan.query, job.cancelled().clone());
+                let reader = unless_cancelled(job, opening).await?;
+                let (reading, decoder) = (reader.reading(), reader.decoder());
+                let what = (&plan.query, &plan.file, &reading);
+                let piped = pipeline::run(job, what, writer, decoder, |batches| reader.read(batches)).await?;
+                Ok(Exported { piped, reading, plan })
+            }
+        }
     }
 
     fn manifest(&self, job: &JobContext, exported: Exported) -> Manifest {
-        let Exported { piped, columns, origin } = exported;
+        let Exported { piped, reading, plan } = exported;
+        let now = self.services.clock.now();
+        let origin = Origin {
+            source: plan.query.source,
+            engine: reading.engine.to_owned(),
+            snapshot: Some(reading.snapshot),
+            query_sha256: Some(hex_sha256(plan.query.statement.as_str())),
+        };
+        let mut file = piped.staged.into_file(Some(piped.rows), reading.described, Some(origin));
+        file.notes = piped.summary.notes;
         Manifest {
             version: MANIFEST_VERSION,
             queue: job.queue().clone(),
@@ -71,8 +96,11 @@ impl ExportQueryHandler {
             attempt: job.attempt(),
             token: job.token(),
             producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
-            created_at: self.services.clock.now(),
-            files: vec![piped.staged.into_file(Some(piped.rows), columns, Some(origin))],
+            created_at: now,
+            expires_at: plan.keep.map(|keep| now.plus(keep)),
+            tenant: job.tenant().cloned(),
+            dataset: plan.dataset,
+            files: vec![file],
         }
     }
 
@@ -87,6 +115,7 @@ impl ExportQueryHandler {
             bytes: file.bytes,
             sha256: file.sha256.clone(),
             attempt: manifest.attempt,
+            notes: file.notes.clone(),
         })
     }
 }
@@ -122,39 +151,6 @@ impl Handler for ExportQueryHandler {
         }
         job.progress(pipeline::progress(result.rows, "done"));
         Ok(result)
-    }
-}
-
-async fn read(
-    source: &Source,
-    args: &ExportQuery,
-    job: &JobContext,
-    writer: ArtifactWriter,
-) -> Result<Exported, JobError> {
-    job.progress(pipeline::progress(0, "connect"));
-    let origin = |engine: &str, snapshot: String| Origin {
-        source: args.source.clone(),
-        engine: engine.to_owned(),
-        snapshot: Some(snapshot),
-        query_sha256: Some(hex_sha256(&args.sql)),
-    };
-    match source {
-        Source::Postgres(options) => {
-            let statement = Statement::parse(&args.sql, Dialect::Postgres).map_err(fault::invalid)?;
-            let opening = postgres::Reader::open(&args.source, options, &statement);
-            let mut reader = unless_cancelled(job, opening).await?;
-            let (columns, snapshot) = (std::mem::take(&mut reader.columns), std::mem::take(&mut reader.snapshot));
-            let piped = pipeline::run(job, writer, |sink| reader.read(sink)).await?;
-            Ok(Exported { piped, columns, origin: origin("postgres", snapshot) })
-        }
-        Source::Sqlite(file) => {
-            let statement = Statement::parse(&args.sql, Dialect::Sqlite).map_err(fault::invalid)?;
-            let opening = sqlite::Reader::open(&args.source, file, statement, job.cancelled().clone());
-            let reader = unless_cancelled(job, opening).await?;
-            let (columns, snapshot) = (reader.columns.clone(), reader.snapshot.clone());
-            let piped = pipeline::run(job, writer, |sink| reader.read(sink)).await?;
-            Ok(Exported { piped, columns, origin: origin("sqlite", snapshot) })
-        }
     }
 }
 

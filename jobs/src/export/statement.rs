@@ -5,18 +5,24 @@
 //! put between parentheses, in a read-only transaction. SQLite's driver would run several statements in one text,
 //! and `ATTACH` or `PRAGMA` even on a read-only connection, so there this file is the gate.
 
+use std::ops::Range;
+
 use lovage_core::Invalid;
 
 /// Whose quoting rules hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(crate) enum Dialect {
     Postgres,
     Sqlite,
 }
 
 /// One reading statement, without what follows its last token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Statement(String);
+pub(super) struct Statement {
+    text: String,
+    /// Where `:name` stands for the value of a parameter, in order.
+    placeholders: Vec<Range<usize>>,
+}
 
 impl Statement {
     /// Reads a query.
@@ -44,12 +50,34 @@ impl Statement {
         if !allowed.contains(&first.as_str()) {
             return refuse(format!("begins with {:?}", sql.trim_start().chars().take(20).collect::<String>()));
         }
-        Ok(Self(sql[..scan.end].to_owned()))
+        Ok(Self { text: sql[..scan.end].to_owned(), placeholders: scan.placeholders })
     }
 
     /// Its text.
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The same, every `:name` left as it stands: for texts whose caller cannot send values.
+    pub(super) fn verbatim(self) -> Self {
+        Self { placeholders: Vec::new(), ..self }
+    }
+
+    /// The names of the parameters in the order in which they are used; one may come several times.
+    pub(super) fn placeholders(&self) -> impl Iterator<Item = &str> {
+        self.placeholders.iter().map(|range| &self.text[range.start + 1..range.end])
+    }
+
+    /// The text with what `expression` answers in the place of each `:name`.
+    pub(super) fn fill(&self, mut expression: impl FnMut(&str) -> String) -> String {
+        let (mut text, mut at) = (String::with_capacity(self.text.len()), 0);
+        for range in &self.placeholders {
+            text.push_str(&self.text[at..range.start]);
+            text.push_str(&expression(&self.text[range.start + 1..range.end]));
+            at = range.end;
+        }
+        text.push_str(&self.text[at..]);
+        text
     }
 }
 
@@ -60,14 +88,20 @@ struct Scan<'a> {
     end: usize,
     second_statement: bool,
     unterminated: bool,
+    placeholders: Vec<Range<usize>>,
 }
 
 impl<'a> Scan<'a> {
     fn of(sql: &'a str, dialect: Dialect) -> Self {
-        let mut scan = Self { first_word: "", end: 0, second_statement: false, unterminated: false };
+        let mut scan =
+            Self { first_word: "", end: 0, second_statement: false, unterminated: false, placeholders: Vec::new() };
         let (mut at, mut semicolon, mut word) = (0, false, "");
         while at < sql.len() {
-            let (token, length) = next(&sql[at..], word, dialect);
+            let (mut token, mut length) = next(&sql[at..], word, dialect);
+            if let Some(name) = placeholder(sql, at) {
+                (token, length) = (Token::Mark, name);
+                scan.placeholders.push(at..at + name);
+            }
             word = if token == Token::Word { &sql[at..at + length] } else { "" };
             match token {
                 Token::Blank => {}
@@ -130,6 +164,18 @@ fn next(rest: &str, word: &str, dialect: Dialect) -> (Token, usize) {
         c if is_word(c) => (Token::Word, rest.find(|c| !is_word(c) && c != '$').unwrap_or(rest.len())),
         c => (Token::Mark, c.len_utf8()),
     }
+}
+
+/// The length of the `:name` at `at`, if there is one: not a cast (`::date`), and not the bound of a slice (`[a:b]`), in
+/// front of which something stands.
+fn placeholder(sql: &str, at: usize) -> Option<usize> {
+    let rest = sql[at..].strip_prefix(':')?;
+    let before = sql[..at].chars().next_back();
+    if before.is_some_and(|c| is_word(c) || matches!(c, ':' | ']' | ')' | '"' | '\'')) {
+        return None;
+    }
+    let length = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    (length > 0 && !rest.starts_with(|c: char| c.is_ascii_digit())).then_some(length + 1)
 }
 
 fn is_word(c: char) -> bool {
@@ -213,6 +259,20 @@ mod tests {
         for sql in ["select [a;b], `c;d` from t", "select 'a\\' as b", "select 'it''s;', x'00'"] {
             assert_eq!(Statement::parse(sql, Dialect::Sqlite).unwrap().as_str(), sql);
         }
+    }
+
+    #[test]
+    fn placeholders_are_found_where_a_value_can_stand_and_nowhere_else() {
+        let sql =
+            "select ':a', \":b\", x::date, y [1:n], $$:c$$, /* :d */ :e, (:e)::int from t -- :f\n where z>=:from_1";
+        let statement = Statement::parse(sql, Dialect::Postgres).unwrap();
+        assert_eq!(statement.placeholders().collect::<Vec<_>>(), ["e", "e", "from_1"]);
+        assert_eq!(
+            statement.fill(|name| format!("<{name}>")),
+            "select ':a', \":b\", x::date, y [1:n], $$:c$$, /* :d */ <e>, (<e>)::int from t -- :f\n where z>=<from_1>"
+        );
+        assert_eq!(Statement::parse("select 1 where a = :", Dialect::Sqlite).unwrap().placeholders().count(), 0);
+        assert_eq!(Statement::parse("select é:a, :é, :1", Dialect::Sqlite).unwrap().placeholders().count(), 0);
     }
 
     #[test]

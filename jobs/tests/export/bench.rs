@@ -1,11 +1,12 @@
 //! The table that the tests work at: a store, sources, and jobs that run without a worker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
 use lovage_artifacts::{ArtifactStore, Manifest, StoreConfig, SweepOptions};
 use lovage_core::{ManualClock, Timestamp};
-use lovage_jobs::{ExportQueryHandler, Services, Sources};
+use lovage_jobs::{Dataset, Datasets, ExportQueryHandler, ExportRules, Services, Sources};
 use lovage_payloads::{ExportQuery, ExportResult};
 use lovage_worker::testing::DetachedJob;
 use lovage_worker::{Handler as _, JobError};
@@ -15,6 +16,7 @@ pub struct Bench {
     pub folder: TempDir,
     pub store: ArtifactStore,
     pub handler: Arc<ExportQueryHandler>,
+    services: Services,
 }
 
 impl Bench {
@@ -34,13 +36,27 @@ impl Bench {
         let mut sources = Sources::new();
         sources.add("default", url).unwrap();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let handler = Arc::new(ExportQueryHandler::new(Services { artifacts: store.clone(), sources, clock }));
-        Self { folder, store, handler }
+        let rules = ExportRules { allow_raw_sql: true, keep: None };
+        let (artifacts, datasets) = (store.clone(), Datasets::default());
+        let services = Services { artifacts, sources, datasets, rules, clock };
+        Self { folder, store, handler: Arc::new(ExportQueryHandler::new(services.clone())), services }
+    }
+
+    /// The same with these datasets, in TOML, and without raw SQL.
+    pub fn with_datasets(self, datasets: &str) -> Self {
+        #[derive(serde::Deserialize)]
+        struct File {
+            datasets: BTreeMap<String, Dataset>,
+        }
+        let file: File = toml::from_str(datasets).unwrap();
+        let datasets = Datasets::new(file.datasets, &self.services.sources).unwrap();
+        let services = Services { datasets, rules: ExportRules::default(), ..self.services };
+        Self { handler: Arc::new(ExportQueryHandler::new(services.clone())), services, ..self }
     }
 
     /// Exports as the first attempt of a job of this name.
     pub async fn export(&self, id: &str, sql: &str) -> Result<ExportResult, JobError> {
-        self.run(&job(id, 1, 1), ExportQuery::new(sql)).await
+        self.run(&job(id, 1, 1), ExportQuery::sql(sql)).await
     }
 
     pub async fn run(&self, job: &DetachedJob, query: ExportQuery) -> Result<ExportResult, JobError> {

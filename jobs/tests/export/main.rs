@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
+mod datasets;
 mod postgres;
 mod s3;
 mod sqlite;
+mod types;

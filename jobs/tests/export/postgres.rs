@@ -138,7 +138,7 @@ async fn a_cancelled_export_stops_the_servers_work(server: &PostgresServer, benc
         || async { sqlx::query_scalar::<_, i64>(RUNNING).fetch_one(&mut *watcher.lock().await).await.unwrap() };
     let cancelled = job("cancelled", 1, 1);
     let (handler, context) = (Arc::clone(&bench.handler), cancelled.context());
-    let export = tokio::spawn(async move { handler.run(ExportQuery::new("select pg_sleep(600)"), context).await });
+    let export = tokio::spawn(async move { handler.run(ExportQuery::sql("select pg_sleep(600)"), context).await });
     let limit = Duration::from_secs(20);
     eventually("the server works on the query", limit, async || (running().await == 1).then_some(())).await;
     cancelled.cancel();

@@ -49,7 +49,7 @@ async fn row_29_a_cancelled_export_leaves_no_parts() {
     let bench = bench(&folder, &server).await;
     let cancelled = job("endless", 1, 1);
     let (handler, context) = (Arc::clone(&bench.handler), cancelled.context());
-    let export = tokio::spawn(async move { handler.run(ExportQuery::new(rows("")), context).await });
+    let export = tokio::spawn(async move { handler.run(ExportQuery::sql(rows("")), context).await });
     eventually("the upload has begun", LIMIT, async || (server.unfinished_uploads() == 1).then_some(())).await;
     cancelled.cancel();
     let ended = export.await.unwrap();
@@ -65,7 +65,7 @@ async fn row_29_an_export_to_a_store_that_hangs_can_be_cancelled() {
     let bench = bench(&folder, &server).await;
     let cancelled = job("stuck", 1, 1);
     let (handler, context) = (Arc::clone(&bench.handler), cancelled.context());
-    let export = tokio::spawn(async move { handler.run(ExportQuery::new(rows("")), context).await });
+    let export = tokio::spawn(async move { handler.run(ExportQuery::sql(rows("")), context).await });
     eventually("the upload has begun", LIMIT, async || (server.unfinished_uploads() == 1).then_some(())).await;
     server.freeze();
     cancelled.cancel();

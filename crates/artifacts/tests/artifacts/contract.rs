@@ -1,27 +1,11 @@
 //! What every store has to keep: the same checks on memory, on a folder and on a real S3 server.
 
-use crate::stores::{Lease, attempt, manifest, publish, stage};
+use crate::stores::{Lease, attempt, manifest, on_every_store, publish, stage};
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use lovage_artifacts::{ArtifactError, ArtifactStore, Published};
 
 const MIB: usize = 1024 * 1024;
-
-/// Runs a check on each kind of store.
-macro_rules! on_every_store {
-    ($($(#[$doc:meta])* $check:ident),+ $(,)?) => {
-        mod memory { $( $(#[$doc])* #[tokio::test] async fn $check() { super::$check(crate::stores::memory()).await; } )+ }
-        mod folder { $( $(#[$doc])* #[tokio::test] async fn $check() {
-            let folder = tempfile::tempdir().unwrap();
-            super::$check(crate::stores::folder(&folder)).await;
-        } )+ }
-        mod s3 { #[tokio::test] async fn every_check() {
-            let server = lovage_testkit::S3Server::start("files");
-            $( super::$check(crate::stores::s3(&server, stringify!($check))).await; )+
-            assert_eq!(server.unfinished_uploads(), 0, "no part is left of all this");
-        } }
-    };
-}
 
 on_every_store!(
     a_small_file_arrives_whole,
@@ -52,7 +36,11 @@ async fn a_folder_is_listed_without_what_lies_below_it(store: ArtifactStore) {
     assert_eq!(store.object(found[1].0).await.unwrap().bytes, 12);
     assert!(matches!(store.object("jobs/exports/listed/1-1/d").await, Err(ArtifactError::NotFound(_))));
     assert!(matches!(store.objects_in(folder, 2, |_| true).await, Err(ArtifactError::Invalid(_))));
-    assert_eq!(store.objects_in("jobs/exports/listed", 2, |_| true).await.unwrap(), [], "what lies below is not listed");
+    assert_eq!(
+        store.objects_in("jobs/exports/listed", 2, |_| true).await.unwrap(),
+        [],
+        "what lies below is not listed"
+    );
 }
 
 async fn a_small_file_arrives_whole(store: ArtifactStore) {

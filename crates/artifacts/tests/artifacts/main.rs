@@ -3,5 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod contract;
+mod links;
+mod listing;
+mod retention;
+mod signature;
 mod stores;
 mod sweep;

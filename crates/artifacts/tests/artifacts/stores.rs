@@ -9,6 +9,24 @@ use lovage_core::Timestamp;
 use lovage_testkit::S3Server;
 use tempfile::TempDir;
 
+/// Runs a check on each kind of store.
+macro_rules! on_every_store {
+    ($($(#[$doc:meta])* $check:ident),+ $(,)?) => {
+        mod memory { $( $(#[$doc])* #[tokio::test] async fn $check() { super::$check(crate::stores::memory()).await; } )+ }
+        mod folder { $( $(#[$doc])* #[tokio::test] async fn $check() {
+            let folder = tempfile::tempdir().unwrap();
+            super::$check(crate::stores::folder(&folder)).await;
+        } )+ }
+        mod s3 { #[tokio::test] async fn every_check() {
+            let server = lovage_testkit::S3Server::start("files");
+            $( super::$check(crate::stores::s3(&server, stringify!($check))).await; )+
+            assert_eq!(server.unfinished_uploads(), 0, "no part is left of all this");
+        } }
+    };
+}
+
+pub(crate) use on_every_store;
+
 pub fn memory() -> ArtifactStore {
     ArtifactStore::open(&StoreConfig::new("memory:")).unwrap()
 }
@@ -49,6 +67,9 @@ pub fn manifest(owner: &AttemptKey, files: Vec<Staged>) -> Manifest {
         token: owner.token,
         producer: "test".to_owned(),
         created_at: Timestamp::from_millis(1_700_000_000_000),
+        expires_at: None,
+        tenant: None,
+        dataset: None,
         files: files.into_iter().map(|staged| staged.into_file(Some(1), Vec::new(), None)).collect(),
     }
 }

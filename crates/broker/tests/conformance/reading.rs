@@ -69,7 +69,14 @@ pub async fn counts_and_the_oldest_age(bench: Bench) {
 pub async fn progress_and_logs_are_kept_and_bounded(bench: Bench) {
     let id = bench.add(bench.job(1)).await;
     let job = bench.claim_one().await;
-    let progress = Progress { done: 10, total: Some(40), unit: "rows".into(), phase: "read".into() };
+    let progress = Progress {
+        done: 10,
+        total: Some(40),
+        unit: "rows".into(),
+        phase: "read".into(),
+        approximate: true,
+        bytes: Some(77),
+    };
     let line = |n: usize| NewLogLine { level: LogLevel::Warn, text: format!("line {n}") };
     let report = Report { lease: held(&job), progress: Some(progress.clone()), lines: vec![line(0), line(1)] };
     assert_eq!(bench.broker.report(&bench.queue, report).await.unwrap(), LeaseStatus::Held);

@@ -1,10 +1,12 @@
-//! `lovage artifact verify|sweep`: are the files what their manifests say, and which belong to nobody?
+//! `lovage artifact verify|sweep|expire`: are the files what their manifests say, which belong to nobody, and which are
+//! kept no longer?
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use lovage_artifacts::{ArtifactStore, SweepOptions, Verified};
+use lovage_artifacts::{ArtifactStore, ExpireOptions, ExpireReport, SweepOptions, Verified};
+use lovage_core::{JobId, QueueName};
 use serde_json::json;
 
 use super::Context;
@@ -22,6 +24,8 @@ pub enum ArtifactCommand {
     },
     /// Remove files that no manifest names, left by attempts that were killed
     Sweep(SweepArgs),
+    /// Delete files whose time is over and leave a record of each
+    Expire(ExpireArgs),
 }
 
 /// Options of `artifact sweep`.
@@ -35,15 +39,25 @@ pub struct SweepArgs {
     dry_run: bool,
 }
 
+/// Options of `artifact expire`.
+#[derive(Debug, Args)]
+pub struct ExpireArgs {
+    /// Show what would be deleted and delete nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
 /// Runs a command about files.
 pub async fn run(context: &Context, command: ArtifactCommand) -> Outcome {
     match command {
         ArtifactCommand::Verify { path } => verify(context, &path).await,
         ArtifactCommand::Sweep(args) => sweep(context, &args).await,
+        ArtifactCommand::Expire(args) => expire(context, &args).await,
     }
 }
 
-async fn verify(context: &Context, path: &Path) -> Outcome {
+/// Verifies what a path or a key means.
+pub async fn verify(context: &Context, path: &Path) -> Outcome {
     let key = path.to_str().map(|text| key_of(context, text));
     let verified = match key {
         Some(key) if key.starts_with("jobs/") && !path.exists() => rooms::store(context.config())?.verify(&key).await?,
@@ -59,7 +73,8 @@ fn key_of(context: &Context, text: &str) -> String {
     rest.unwrap_or(text).trim_start_matches('/').to_owned()
 }
 
-fn show(context: &Context, verified: &Verified) -> Outcome {
+/// Shows files that are what their manifest says.
+pub fn show(context: &Context, verified: &Verified) -> Outcome {
     let manifest = &verified.manifest;
     let files: Vec<_> = verified
         .files
@@ -130,4 +145,54 @@ async fn sweep(context: &Context, args: &SweepArgs) -> Outcome {
         }
         text
     })
+}
+
+async fn expire(context: &Context, args: &ExpireArgs) -> Outcome {
+    let store = rooms::store(context.config())?;
+    if !args.dry_run {
+        context.confirm("Delete the files whose time is over?")?;
+    }
+    let now = Context::now();
+    let mut all = ExpireReport { more: true, ..ExpireReport::default() };
+    while all.more {
+        // In a rehearsal nothing goes away, so a second call would find the same files again.
+        let limit = if args.dry_run { usize::MAX } else { ExpireOptions::at(now).limit };
+        let report = store.expire(ExpireOptions { limit, dry_run: args.dry_run, ..ExpireOptions::at(now) }).await?;
+        // Every call looks at all files, so the last one has seen all that stay.
+        all = ExpireReport { deleted: [all.deleted, report.deleted].concat(), ..report };
+    }
+    let bytes: u64 = all.deleted.iter().map(|gone| gone.bytes).sum();
+    let job = |queue: &QueueName, job: &JobId| json!({ "queue": queue, "job": job });
+    let deleted: Vec<_> = all
+        .deleted
+        .iter()
+        .map(|gone| {
+            let mut line = job(&gone.queue, &gone.job);
+            line["expires_at"] = json!(gone.expires_at.map(Instant));
+            (line["files"], line["bytes"]) = (json!(gone.files), json!(gone.bytes));
+            line
+        })
+        .collect();
+    let held: Vec<_> = all.held.iter().map(|(queue, id)| job(queue, id)).collect();
+    let answer = json!({
+        "deleted": deleted, "bytes": bytes, "held": held, "unreadable": all.unreadable, "dry_run": args.dry_run,
+    });
+    context.output.one(&answer, || expired(&all, bytes, args.dry_run))?;
+    for problem in &all.unreadable {
+        context.output.note(&format!("Kept: {problem}"));
+    }
+    Ok(())
+}
+
+fn expired(report: &ExpireReport, bytes: u64, dry_run: bool) -> String {
+    let verb = if dry_run { "would be deleted" } else { "deleted" };
+    let mut text = format!("The files of {} jobs, {bytes} bytes {verb}.", report.deleted.len());
+    for gone in &report.deleted {
+        let until = gone.expires_at.map(|at| format!(", kept until {}", Instant(at))).unwrap_or_default();
+        let _ = write!(text, "\n  {} (queue {}{until})", gone.job, gone.queue);
+    }
+    for (queue, job) in &report.held {
+        let _ = write!(text, "\n  {job} (queue {queue}) is held and stays");
+    }
+    text
 }

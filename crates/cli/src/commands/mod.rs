@@ -6,6 +6,7 @@ pub mod config;
 pub mod dashboard;
 pub mod demo;
 pub mod doctor;
+pub mod export;
 pub mod job;
 pub mod outbox;
 pub mod queue;
@@ -84,6 +85,7 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Job(command) => job::run(&context, command).await,
         Command::Queue(command) => queue::run(&context, command).await,
         Command::Outbox(command) => outbox::run(&context, command).await,
+        Command::Export(command) => export::run(&context, command).await,
         Command::Artifact(command) => artifact::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Config(command) => config::run(&context, &command),

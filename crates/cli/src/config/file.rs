@@ -1,7 +1,9 @@
 //! `lovage.toml`: every key is checked against the table, and every error names the line.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use lovage_jobs::Dataset;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
@@ -29,10 +31,27 @@ impl File<'_> {
             let key =
                 if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
             match value.get_ref() {
+                DeValue::Table(_) if key == "datasets" => self.datasets(loaded)?,
                 DeValue::Table(inner) if key != "queues" => self.table(loaded, &key, inner)?,
                 _ => self.value(loaded, &key, name, value)?,
             }
         }
+        Ok(())
+    }
+
+    /// Datasets have tables and lists of their own; their form is declared where exports read it.
+    fn datasets(&self, loaded: &mut Loaded) -> Result<(), ConfigError> {
+        #[derive(serde::Deserialize)]
+        struct Datasets {
+            datasets: BTreeMap<String, Dataset>,
+        }
+        let read: Datasets = toml::from_str(self.text).map_err(|error| ConfigError {
+            place: Origin::File(self.path.to_owned(), error.span().map_or(1, |span| line(self.text, span.start)))
+                .to_string(),
+            key: Some("datasets".to_owned()),
+            problem: format!("datasets: {}", error.message()),
+        })?;
+        loaded.config.datasets = read.datasets;
         Ok(())
     }
 

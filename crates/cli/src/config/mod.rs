@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use lovage_broker::{RedisTls, Retention};
 use lovage_core::limits::MAX_PAYLOAD_BYTES;
+use lovage_jobs::Dataset;
 
 pub use adoptions::Adoptions;
 pub use machine::{host, no_color, user};
@@ -48,6 +49,10 @@ pub struct Config {
     pub database_url: Option<Secret>,
     /// Further databases for exports, by name.
     pub sources: BTreeMap<String, Secret>,
+    /// What may be exported, by name. Only a file can say it.
+    pub datasets: BTreeMap<String, Dataset>,
+    /// What exports may do.
+    pub exports: ExportSettings,
     /// Where artifacts go; a folder in the data directory when absent.
     pub storage_url: Option<String>,
     /// Queues that a worker serves, with weights.
@@ -92,6 +97,23 @@ pub struct Config {
     pub aws: Aws,
 }
 
+/// What exports may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportSettings {
+    /// The queue that `lovage export` uses.
+    pub queue: String,
+    /// Whether jobs may carry SQL of their own.
+    pub allow_raw_sql: bool,
+    /// How long files are kept whose dataset does not say; for ever when absent.
+    pub keep: Option<Duration>,
+}
+
+impl Default for ExportSettings {
+    fn default() -> Self {
+        Self { queue: "exports".to_owned(), allow_raw_sql: false, keep: None }
+    }
+}
+
 /// An outbox and how it is relayed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OutboxSettings {
@@ -128,6 +150,8 @@ impl Default for Config {
             redis_wait_replicas: 0,
             database_url: None,
             sources: BTreeMap::new(),
+            datasets: BTreeMap::new(),
+            exports: ExportSettings::default(),
             storage_url: None,
             queues: Weights::default(),
             concurrency: 10,

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use lovage_core::QueueName;
+
 use super::{Config, Secret};
 use crate::duration;
 
@@ -300,6 +302,27 @@ pub static SETTINGS: &[Setting] = &[
         "How many discarded jobs are kept in a queue.",
         |c| c.retention.discarded_count.to_string(),
         |c, text| c.retention.discarded_count = number(text, 0, u64::from(u32::MAX))?
+    ),
+    setting!(
+        "exports.queue",
+        "LOVAGE_EXPORTS__QUEUE",
+        "Queue that `lovage export` uses.",
+        |c| c.exports.queue.clone(),
+        |c, text| c.exports.queue = text.trim().parse::<QueueName>().map_err(|error| error.to_string())?.to_string()
+    ),
+    setting!(
+        "exports.allow_raw_sql",
+        "LOVAGE_ALLOW_RAW_SQL",
+        "Whether export.query takes SQL from a job's arguments; datasets need no such thing.",
+        |c| c.exports.allow_raw_sql.to_string(),
+        |c, text| c.exports.allow_raw_sql = flag(text)?
+    ),
+    setting!(
+        "exports.keep",
+        "LOVAGE_EXPORTS__KEEP",
+        "How long exported files are kept whose dataset does not say; empty for ever.",
+        |c| c.exports.keep.map(duration::exact).unwrap_or_default(),
+        |c, text| c.exports.keep = optional(text).as_deref().map(age).transpose()?
     ),
     setting!(
         "adopt.apalis",

@@ -212,12 +212,16 @@ impl JobLine {
 pub fn progress_text(progress: &Progress) -> String {
     let mut text = progress.done.to_string();
     if let Some(total) = progress.total {
-        let _ = write!(text, " of {total}");
+        let about = if progress.approximate { "about " } else { "" };
+        let _ = write!(text, " of {about}{total}");
     }
     for word in [&progress.unit, &progress.phase] {
         if !word.is_empty() {
             let _ = write!(text, " {word}");
         }
+    }
+    if let Some(bytes) = progress.bytes {
+        let _ = write!(text, ", {}", indicatif::DecimalBytes(bytes));
     }
     text
 }

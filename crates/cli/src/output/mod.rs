@@ -2,6 +2,7 @@
 //!
 //! A reader that goes away (`| head`) is not an error: it ends the command quietly instead of a panic.
 
+mod export;
 mod flow;
 mod job;
 mod page;
@@ -13,6 +14,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+pub use export::{DeletionLine, ExportLine, ExportPage};
 pub use flow::{FlowLine, limits};
 pub use job::{JobLine, progress_text};
 pub use queue::QueueLine;

@@ -5,6 +5,7 @@
 mod artifacts;
 mod backup;
 mod configuration;
+mod exports;
 mod flow;
 mod help;
 mod input;

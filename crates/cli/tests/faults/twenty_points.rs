@@ -311,6 +311,9 @@ impl Handler for Publish {
             token: owner.token,
             producer: "test".to_owned(),
             created_at: SystemClock.now(),
+            expires_at: None,
+            tenant: None,
+            dataset: None,
             files: vec![file],
         };
         self.store.publish(manifest, &Lease(&job, &self.saboteur)).await.map_err(anyhow::Error::from)?;

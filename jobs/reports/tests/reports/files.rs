@@ -47,7 +47,10 @@ async fn csv_becomes_parquet_and_parquet_json_lines() {
 #[tokio::test]
 async fn json_lines_are_read_with_the_types_that_are_said() {
     let bench = Bench::new();
-    bench.put("raw/a.jsonl", "{\"id\": \"007\", \"price\": \"12.30\", \"n\": 1}\n{\"id\": \"008\", \"price\": \"0.05\"}\n");
+    bench.put(
+        "raw/a.jsonl",
+        "{\"id\": \"007\", \"price\": \"12.30\", \"n\": 1}\n{\"id\": \"008\", \"price\": \"0.05\"}\n",
+    );
     let input = ReportInput::files("raw/a.jsonl").with_type("price", "decimal(10,2)");
     let text = bench.text("1", input, "select id, price, n from t order by id", ReportFormat::Csv).await;
     assert_eq!(text, "id,price,n\n007,12.30,1\n008,0.05,\n");
@@ -56,7 +59,9 @@ async fn json_lines_are_read_with_the_types_that_are_said() {
 #[tokio::test]
 async fn a_star_reads_several_files_in_the_order_of_their_keys() {
     let bench = Bench::new();
-    for (key, value) in [("raw/[a]/o-2.csv", 2), ("raw/[a]/o-1.csv", 1), ("raw/[a]/x.csv", 9), ("raw/[a]/below/o-3.csv", 9)] {
+    for (key, value) in
+        [("raw/[a]/o-2.csv", 2), ("raw/[a]/o-1.csv", 1), ("raw/[a]/x.csv", 9), ("raw/[a]/below/o-3.csv", 9)]
+    {
         bench.put(key, format!("n\n{value}\n"));
     }
     let text = bench.text("1", ReportInput::files("raw/[a]/o-*.csv"), "select * from t", ReportFormat::Csv).await;
@@ -70,7 +75,9 @@ async fn the_file_of_another_job_is_read_once_it_is_published() {
         let second = || one("select n + 1 as n from t").with_input("t", artifact());
         let error = retried(bench.report("second", second()).await);
         assert_eq!(error, "inputs.t: job first of queue reports has not published a file");
-        for (format, id) in [(ReportFormat::Jsonl, "jsonl"), (ReportFormat::Parquet, "parquet"), (ReportFormat::Csv, "first")] {
+        for (format, id) in
+            [(ReportFormat::Jsonl, "jsonl"), (ReportFormat::Parquet, "parquet"), (ReportFormat::Csv, "first")]
+        {
             bench.report(id, ExportReport { format, ..one("select 41 as n") }).await.unwrap();
         }
         let result = bench.report("second", ExportReport { format: ReportFormat::Csv, ..second() }).await.unwrap();

@@ -51,7 +51,8 @@ async fn three_formats_are_joined_grouped_and_pivoted_into_sheets_with_totals_an
     let mut by_customer = ReportSheet::new("By customer", joined);
     by_customer.totals = vec!["amount".into(), "orders".into()];
     by_customer.chart = chart(ChartKind::Column, "customer", &["amount"]);
-    let monthly = "select account, month, amount from orders where tenant in (select tenant from params) order by account";
+    let monthly =
+        "select account, month, amount from orders where tenant in (select tenant from params) order by account";
     let mut by_month = ReportSheet::new("按月汇总", monthly);
     by_month.pivot = Some(ReportPivot {
         rows: vec!["account".into()],
@@ -137,7 +138,10 @@ async fn totals_that_a_spreadsheet_cannot_add_are_written_out() {
     sheet.totals = vec!["amount".into()];
     let result = bench.report("1", ExportReport::new(vec![sheet]).with_input("t", input)).await.unwrap();
     let sheet = bench.sheets(&result).await.remove(0);
-    assert_eq!(sheet["cells"], json!([["id", "amount"], [1, "999999999999999.99"], [2, 0.02], ["Total", "1000000000000000.01"]]));
+    assert_eq!(
+        sheet["cells"],
+        json!([["id", "amount"], [1, "999999999999999.99"], [2, 0.02], ["Total", "1000000000000000.01"]])
+    );
     assert_eq!(sheet["formulas"], json!([]));
 }
 
@@ -170,7 +174,8 @@ async fn text_that_is_too_long_for_a_cell_is_cut_and_the_log_says_so() {
 #[tokio::test]
 async fn times_with_a_zone_show_its_clocks_and_the_header_says_which() {
     let bench = Bench::new();
-    let sql = "select cast('2024-01-01 20:00:00' as timestamp) at time zone 'UTC' at time zone 'Asia/Shanghai' as paid_at";
+    let sql =
+        "select cast('2024-01-01 20:00:00' as timestamp) at time zone 'UTC' at time zone 'Asia/Shanghai' as paid_at";
     let result = bench.report("1", one(sql)).await;
     let Ok(result) = result else { panic!("{result:?}") };
     let sheet = bench.sheets(&result).await.remove(0);
@@ -197,7 +202,10 @@ async fn parts_that_name_columns_which_are_not_there_are_refused() {
         (with(&|sheet| sheet.totals = vec!["month".into()]), "\"month\" is no column of numbers"),
         (with(&|sheet| sheet.chart = chart(ChartKind::Bar, "day", &["amount"])), "sheets[0].chart.category: "),
         (with(&|sheet| sheet.chart = chart(ChartKind::Bar, "month", &["account"])), "sheets[0].chart.values: "),
-        (with(&|sheet| sheet.pivot = Some(pivot("nope", "month"))), "sheets[0].pivot: the result has no column \"nope\""),
+        (
+            with(&|sheet| sheet.pivot = Some(pivot("nope", "month"))),
+            "sheets[0].pivot: the result has no column \"nope\"",
+        ),
     ] {
         let error = discarded(bench.report("bad", report).await);
         assert!(error.contains(part), "{error}");
@@ -235,12 +243,8 @@ async fn every_aggregate_fills_the_cells_of_a_pivot() {
         ("max", Aggregate::Max),
     ] {
         let mut sheet = ReportSheet::new(name, "select * from t");
-        sheet.pivot = Some(ReportPivot {
-            rows: vec!["name".into()],
-            columns: "month".into(),
-            values: "n".into(),
-            aggregate,
-        });
+        sheet.pivot =
+            Some(ReportPivot { rows: vec!["name".into()], columns: "month".into(), values: "n".into(), aggregate });
         sheets.push(sheet);
     }
     let report = ExportReport::new(sheets).with_input("t", ReportInput::files("raw/t.csv"));

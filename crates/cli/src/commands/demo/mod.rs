@@ -41,9 +41,9 @@ pub async fn run(context: &Context, _args: &DemoArgs) -> Outcome {
     // Private, because only this process knows the sample database by its name.
     let private = PrivateQueue::take(&broker, "demo", settings.id.as_str()).await?;
     let export = ExportQuery {
-        source: SOURCE.to_owned(),
+        source: Some(SOURCE.to_owned()),
         name: Some("orders.csv".to_owned()),
-        ..ExportQuery::new("SELECT * FROM orders ORDER BY id")
+        ..ExportQuery::sql("SELECT * FROM orders ORDER BY id")
     };
     let job = export.into_job(private.queue.clone())?;
     let work = Work {

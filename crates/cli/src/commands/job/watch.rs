@@ -192,10 +192,11 @@ impl Shown {
     fn draw(&self, view: &JobView) {
         let text = view.progress.as_ref().map(progress_text).unwrap_or_default();
         if let Some((progress, total)) = view.progress.as_ref().and_then(|p| Some((p, p.total.or(self.size)?))) {
-            self.bar.set_style(measured());
+            self.bar.set_style(measured(progress.approximate));
             self.bar.set_length(total);
             self.bar.set_position(progress.done.min(total));
-            self.bar.set_message(clean(&format!("{} {}", progress.unit, progress.phase)));
+            let bytes = progress.bytes.map(|bytes| format!(", {}", indicatif::DecimalBytes(bytes))).unwrap_or_default();
+            self.bar.set_message(clean(&format!("{} {}{bytes}", progress.unit, progress.phase)));
         } else {
             self.bar.set_message(clean(&format!("{} {text}", view.state)));
         }
@@ -207,7 +208,9 @@ fn spinner() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-fn measured() -> ProgressStyle {
-    ProgressStyle::with_template("[{bar:40}] {human_pos} of {human_len} {msg} ({elapsed})")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
+fn measured(approximate: bool) -> ProgressStyle {
+    let about = if approximate { "about " } else { "" };
+    let template =
+        format!("[{{bar:30}}] {{human_pos}} of {about}{{human_len}} {{msg}}, {{per_sec}}, {{eta}} left ({{elapsed}})");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

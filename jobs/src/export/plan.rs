@@ -1,0 +1,179 @@
+//! From a job's arguments to what is to be done: everything that can be refused without asking a database is refused here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lovage_artifacts::FileName;
+use lovage_core::{Invalid, Tenant};
+use lovage_formats::{Format, Options};
+use lovage_payloads::{ExportFormat, ExportQuery};
+
+use super::dataset::{ColumnOptions, Count, Dataset, Datasets, zone};
+use super::params::{self, Bound, TENANT};
+use super::statement::Statement;
+use crate::sources::{Source, Sources};
+
+/// How long a raw query may run in the database.
+const RAW_TIMEOUT: Duration = Duration::from_hours(4);
+
+/// What an export does.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// The dataset's name, if it is one.
+    pub(super) dataset: Option<String>,
+    pub(super) query: Query,
+    pub(super) file: File,
+    /// How long the file is kept.
+    pub(super) keep: Option<Duration>,
+}
+
+/// What is read.
+#[derive(Debug, Clone)]
+pub(super) struct Query {
+    /// The configured name of the database.
+    pub(super) source: String,
+    pub(super) statement: Statement,
+    /// A value for each of the statement's placeholders.
+    pub(super) params: BTreeMap<String, Bound>,
+    pub(super) columns: BTreeMap<String, ColumnOptions>,
+    pub(super) count: Count,
+    pub(super) timeout: Duration,
+    pub(super) row_limit: Option<u64>,
+}
+
+/// What is written.
+#[derive(Debug, Clone)]
+pub(super) struct File {
+    pub(super) format: Format,
+    pub(super) options: Options,
+    pub(super) name: FileName,
+    pub(super) content_type: &'static str,
+}
+
+/// What exports may do, as the settings say.
+#[derive(Debug, Clone, Default)]
+pub struct ExportRules {
+    /// Whether jobs may carry SQL of their own.
+    pub allow_raw_sql: bool,
+    /// How long files are kept whose dataset does not say; for ever when absent.
+    pub keep: Option<Duration>,
+}
+
+/// What a plan may draw on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) sources: &'a Sources,
+    pub(super) datasets: &'a Datasets,
+    pub(super) rules: &'a ExportRules,
+}
+
+impl<'a> Known<'a> {
+    /// The plan of an export and the database that it reads.
+    pub(super) fn plan(self, args: &ExportQuery, tenant: Option<&Tenant>) -> Result<(Plan, &'a Source), Invalid> {
+        match (&args.dataset, &args.sql) {
+            (Some(name), None) => self.of_dataset(name, args, tenant),
+            (None, Some(sql)) => self.of_sql(sql, args),
+            (Some(_), Some(_)) => Err(Invalid::new("sql", "is given beside dataset", "send one of the two")),
+            (None, None) => Err(Invalid::new("dataset", "is missing", "send the name of a configured dataset")),
+        }
+    }
+
+    fn of_dataset(
+        self,
+        name: &str,
+        args: &ExportQuery,
+        tenant: Option<&Tenant>,
+    ) -> Result<(Plan, &'a Source), Invalid> {
+        if args.source.is_some() {
+            return Err(Invalid::new("source", "is given beside dataset", "leave it out: the dataset has its own"));
+        }
+        let dataset = self.datasets.get(name)?;
+        if !dataset.allows(tenant) {
+            let who = tenant.map_or("a job without a tenant".to_owned(), |tenant| format!("tenant {tenant}"));
+            let help = format!("enqueue the job for a tenant of datasets.{name}.tenants");
+            return Err(Invalid::new("dataset", format!("{name:?} may not be exported by {who}"), help));
+        }
+        let source = self.sources.get(&dataset.source)?;
+        let statement = Statement::parse(&dataset.sql, source.dialect())?;
+        if tenant.is_none() && statement.placeholders().any(|name| name == TENANT) {
+            let problem = format!("is missing, and dataset {name:?} is exported for one tenant");
+            return Err(Invalid::new("tenant", problem, "enqueue the job with its tenant"));
+        }
+        let query = Query {
+            source: dataset.source.clone(),
+            statement,
+            params: params::bind(&dataset.params, &args.params, tenant)?,
+            columns: dataset.columns.clone(),
+            count: dataset.count,
+            timeout: dataset.timeout()?,
+            row_limit: dataset.row_limit,
+        };
+        let file = File::new(args, format(args.format, dataset, name)?, name, dataset.zone.as_deref())?;
+        let keep = dataset.keep()?.or(self.rules.keep);
+        Ok((Plan { dataset: Some(name.to_owned()), query, file, keep }, source))
+    }
+
+    fn of_sql(self, sql: &str, args: &ExportQuery) -> Result<(Plan, &'a Source), Invalid> {
+        if !self.rules.allow_raw_sql {
+            let help = "declare a dataset and send its name, or set LOVAGE_ALLOW_RAW_SQL=true on the worker";
+            return Err(Invalid::new("sql", "is not accepted by this worker", help));
+        }
+        if let Some(name) = args.params.keys().next() {
+            let help = "declare a dataset: only there a parameter has a type";
+            return Err(Invalid::new(format!("params.{name}"), "cannot be used with sql", help));
+        }
+        let name = args.source.as_deref().unwrap_or("default");
+        let source = self.sources.get(name)?;
+        let query = Query {
+            source: name.to_owned(),
+            statement: Statement::parse(sql, source.dialect())?.verbatim(),
+            params: BTreeMap::new(),
+            columns: BTreeMap::new(),
+            count: Count::default(),
+            timeout: RAW_TIMEOUT,
+            row_limit: None,
+        };
+        let file = File::new(args, args.format.unwrap_or_default(), "export", None)?;
+        Ok((Plan { dataset: None, query, file, keep: self.rules.keep }, source))
+    }
+}
+
+impl File {
+    fn new(args: &ExportQuery, format: ExportFormat, stem: &str, default_zone: Option<&str>) -> Result<Self, Invalid> {
+        let format = to_format(format);
+        let name = match &args.name {
+            Some(name) => name.parse()?,
+            None => format!("{stem}.{}", format.extension()).parse()?,
+        };
+        let options = Options {
+            zone: zone(args.zone.as_deref().or(default_zone))?,
+            delimiter: args.delimiter.unwrap_or(','),
+            // Sheets have short names; those of datasets are plain.
+            sheet: stem.chars().take(25).collect(),
+        };
+        Ok(Self { format, options, name, content_type: format.content_type() })
+    }
+}
+
+/// The format that the caller chose, if the dataset allows it, or the dataset's default.
+fn format(chosen: Option<ExportFormat>, dataset: &Dataset, name: &str) -> Result<ExportFormat, Invalid> {
+    let allowed = &dataset.formats;
+    let Some(chosen) = chosen else { return Ok(allowed.first().copied().unwrap_or_default()) };
+    if allowed.is_empty() || allowed.contains(&chosen) {
+        return Ok(chosen);
+    }
+    let names: Vec<&str> = allowed.iter().map(|format| to_format(*format).as_str()).collect();
+    let problem = format!("{} is not allowed for dataset {name:?}", to_format(chosen));
+    Err(Invalid::new("format", problem, format!("use one of: {}", names.join(", "))))
+}
+
+fn to_format(format: ExportFormat) -> Format {
+    match format {
+        ExportFormat::Csv => Format::Csv,
+        ExportFormat::ExcelCsv => Format::ExcelCsv,
+        ExportFormat::Jsonl => Format::Jsonl,
+        ExportFormat::Xlsx => Format::Xlsx,
+        ExportFormat::Parquet => Format::Parquet,
+        ExportFormat::Arrow => Format::Arrow,
+    }
+}
