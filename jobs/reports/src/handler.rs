@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use lovage_artifacts::{
@@ -34,6 +35,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// What one report may take.
     pub limits: ReportLimits,
+    /// How long reports are kept; for ever when absent.
+    pub keep: Option<Duration>,
 }
 
 /// Runs `export.report`, one at a time: polars uses all cores for one query, and what several need at once would add up.
@@ -97,7 +100,7 @@ impl ExportReportHandler {
     }
 
     fn manifest(&self, job: &JobContext, file: ManifestFile) -> Manifest {
-        // Reports are kept until somebody deletes them.
+        let now = self.services.clock.now();
         Manifest {
             version: MANIFEST_VERSION,
             queue: job.queue().clone(),
@@ -106,8 +109,8 @@ impl ExportReportHandler {
             attempt: job.attempt(),
             token: job.token(),
             producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
-            created_at: self.services.clock.now(),
-            expires_at: None,
+            created_at: now,
+            expires_at: self.services.keep.map(|keep| now.plus(keep)),
             tenant: job.tenant().cloned(),
             dataset: None,
             files: vec![file],

@@ -37,10 +37,11 @@ async fn a_report_that_is_cancelled_while_rows_come_ends_and_leaves_nothing() {
         inner.handler.run(report, context).await
     });
     let querying = || job.progress().is_some_and(|progress| progress.phase == "query");
+    // bounded wait: for the first rows of a query on a thread of its own
     eventually("the query runs", WAIT, || async { querying().then_some(()) }).await;
     job.cancel();
     assert!(matches!(running.await.unwrap(), Err(JobError::Cancelled)));
-    // The thread notices at its next rows and takes its folder with it.
+    // bounded wait: the thread notices at its next rows and takes its folder with it
     eventually("the thread ends", WAIT, || async { (bench.temporary_folders() == 0).then_some(()) }).await;
     bench.nothing_is_left_of("1").await;
 }

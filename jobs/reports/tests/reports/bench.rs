@@ -44,7 +44,8 @@ impl Bench {
         let temporary = tempfile::tempdir().unwrap();
         let limits = ReportLimits { temp_dir: Some(temporary.path().to_owned()), ..limits };
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let handler = Arc::new(ExportReportHandler::new(Services { artifacts: store.clone(), clock, limits }));
+        let handler =
+            Arc::new(ExportReportHandler::new(Services { artifacts: store.clone(), clock, limits, keep: None }));
         Self { folder, temporary, store, handler }
     }
 
