@@ -156,12 +156,8 @@ impl Handler for ExportReportHandler {
             Published::Existing(first) => format!("attempt {} was first; this one's file is removed", first.attempt),
         };
         job.log(LogLevel::Info, text);
-        job.progress(Progress {
-            done: result.rows,
-            total: Some(result.rows),
-            unit: "rows".into(),
-            phase: "done".into(),
-        });
+        let (done, unit, phase) = (result.rows, "rows".to_owned(), "done".to_owned());
+        job.progress(Progress { done, total: Some(done), unit, phase, ..Progress::default() });
         Ok(result)
     }
 }
@@ -179,7 +175,7 @@ async fn upload(made: &Made, mut writer: ArtifactWriter, job: &JobContext) -> Re
             }
             writer.write(Bytes::from(piece)).await.map_err(artifacts::failed)?;
             let (unit, phase) = ("bytes".to_owned(), "upload".to_owned());
-            job.progress(Progress { done: writer.bytes(), total: Some(total), unit, phase });
+            job.progress(Progress { done: writer.bytes(), total: Some(total), unit, phase, ..Progress::default() });
         }
     });
     if let Err(error) = sent.await {
@@ -200,7 +196,7 @@ async fn unless_cancelled<T>(job: &JobContext, work: impl Future<Output = Result
 }
 
 fn tell(job: &JobContext, phase: &str) {
-    job.progress(Progress { done: 0, total: None, unit: "sheets".to_owned(), phase: phase.to_owned() });
+    job.progress(Progress { unit: "sheets".to_owned(), phase: phase.to_owned(), ..Progress::default() });
 }
 
 fn content_type(format: ReportFormat) -> &'static str {

@@ -117,7 +117,8 @@ impl Order {
 
 fn tell(order: &Order, job: &JobContext, done: usize, phase: &str) {
     let total = Some(order.sheets.len() as u64);
-    job.progress(Progress { done: done as u64, total, unit: "sheets".to_owned(), phase: phase.to_owned() });
+    let (unit, phase) = ("sheets".to_owned(), phase.to_owned());
+    job.progress(Progress { done: done as u64, total, unit, phase, ..Progress::default() });
 }
 
 fn columns(schema: &Schema) -> Vec<Column> {

@@ -204,7 +204,7 @@ impl Budget<'_> {
         self.left = self.left.checked_sub(bytes).ok_or_else(|| self.exceeded())?;
         self.done += bytes;
         let (unit, phase) = ("bytes".to_owned(), "download".to_owned());
-        self.job.progress(Progress { done: self.done, total: Some(self.total), unit, phase });
+        self.job.progress(Progress { done: self.done, total: Some(self.total), unit, phase, ..Progress::default() });
         Ok(())
     }
 
