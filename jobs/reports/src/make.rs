@@ -39,8 +39,22 @@ pub(crate) struct Made {
     pub notes: Vec<String>,
 }
 
-/// Makes the file in `folder`.
+/// The stack of the thread that plans and runs queries. polars walks plans by recursion; only what is used gets memory.
+pub(crate) const STACK: usize = 64 << 20;
+
+/// Makes the file in `folder`. Blocks its thread until another one with a deep stack is done.
 pub(crate) fn make(order: &Order, folder: &Path, job: &JobContext) -> Result<Made, JobError> {
+    let made = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("lovage-report".to_owned()).stack_size(STACK);
+        thread.spawn_scoped(scope, || on_this_thread(order, folder, job)).map(std::thread::ScopedJoinHandle::join)
+    });
+    match made.map_err(|error| fault::disk("start a thread", &error))? {
+        Ok(made) => made,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn on_this_thread(order: &Order, folder: &Path, job: &JobContext) -> Result<Made, JobError> {
     let mut context = tables::open(&order.inputs, &order.params)?;
     let file = folder.join("report");
     let mut made = Made { file, rows: 0, columns: Vec::new(), notes: Vec::new() };

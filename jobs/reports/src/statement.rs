@@ -9,12 +9,16 @@
 use std::ops::ControlFlow;
 
 use lovage_core::Invalid;
-use sqlparser::ast::{Statement, TableFactor, Visit as _, Visitor};
+use sqlparser::ast::{Expr, Select, Statement, TableFactor, Visit as _, Visitor};
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::{Parser, ParserOptions};
 
-/// Longest text in bytes. Also bounds how deep the tree can be, see the test.
+/// Longest text in bytes.
 pub(crate) const MAX_BYTES: usize = 16 * 1_024;
+/// Deepest expression, each WHEN of a CASE counted as one step, and most tables and SELECTs. polars walks plans by
+/// recursion: some thousands of `+1` overflow its stack, and that ends the whole worker (see the test).
+const MAX_DEPTH: usize = 128;
+const MAX_TABLES: usize = 64;
 
 const HELP: &str = "use one SELECT, or WITH … SELECT, over the tables in `inputs` and `params`";
 
@@ -33,14 +37,29 @@ pub(crate) fn check(field: &str, sql: &str) -> Result<(), Invalid> {
     let [statement] = statements.as_slice() else {
         return refuse(format!("has {} statements", statements.len()));
     };
-    match statement.visit(&mut OnlyReads) {
+    match statement.visit(&mut OnlyReads::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(problem) => refuse(problem),
     }
 }
 
 /// Walks the whole tree, subqueries and common tables included.
-struct OnlyReads;
+#[derive(Default)]
+struct OnlyReads {
+    depth: usize,
+    selects: usize,
+    tables: usize,
+}
+
+impl OnlyReads {
+    fn within(found: usize, most: usize, what: &str) -> ControlFlow<String> {
+        if found <= most {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(format!("has more than {most} {what}"))
+        }
+    }
+}
 
 impl Visitor for OnlyReads {
     type Break = String;
@@ -56,7 +75,24 @@ impl Visitor for OnlyReads {
         }
     }
 
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<String> {
+        self.depth += steps(expression);
+        Self::within(self.depth, MAX_DEPTH, "expressions in one another")
+    }
+
+    fn post_visit_expr(&mut self, expression: &Expr) -> ControlFlow<String> {
+        self.depth -= steps(expression);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<String> {
+        self.selects += 1;
+        Self::within(self.selects, MAX_TABLES, "SELECTs")
+    }
+
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<String> {
+        self.tables += 1;
+        Self::within(self.tables, MAX_TABLES, "tables")?;
         match table {
             TableFactor::Table { name, args: None, .. } if name.0.len() == 1 => ControlFlow::Continue(()),
             TableFactor::Derived { .. } | TableFactor::NestedJoin { .. } | TableFactor::UNNEST { .. } => {
@@ -64,6 +100,14 @@ impl Visitor for OnlyReads {
             }
             other => ControlFlow::Break(format!("reads from {other}, which is no table of the report")),
         }
+    }
+}
+
+/// How many plans in one another an expression becomes.
+fn steps(expression: &Expr) -> usize {
+    match expression {
+        Expr::Case { conditions, .. } => 1 + conditions.len(),
+        _ => 1,
     }
 }
 
@@ -129,7 +173,6 @@ mod tests {
             "set x = 1",
             "",
             "  ",
-            "select from where",
         ] {
             let refused = check("sheets[0].sql", sql);
             assert!(refused.is_err(), "{sql} is taken");
@@ -155,20 +198,33 @@ mod tests {
         assert_eq!(lock.matches("name = \"sqlparser\"").count(), 1);
     }
 
-    /// As deep as the length allows. An overflow of the stack would end the whole worker.
+    /// An overflow of the stack would end the whole worker. What is taken must be safe for polars on the thread that
+    /// reports have, and what the length allows must be safe to refuse on any.
     #[test]
-    fn the_deepest_text_does_not_break_the_stack() {
-        let chain = format!("select 1{}", "+1".repeat((MAX_BYTES - 8) / 2));
-        check("sql", &chain).unwrap();
-        let nested = format!("select {}1{}", "(".repeat(8_000), ")".repeat(8_000));
-        assert!(check("sql", &nested).is_err());
-        let nots = format!("select {}true", "not ".repeat(4_000));
-        let _ = check("sql", &nots);
+    fn the_deepest_text_that_is_taken_does_not_break_the_stack() {
+        let sum = |terms: usize| format!("select 1{} as n", "+1".repeat(terms));
+        let nots = |terms: usize| format!("select {}true as n", "not ".repeat(terms));
+        let cases = |terms: usize| format!("select case {} end as n", "when 1=2 then 3 ".repeat(terms));
+        let unions = |terms: usize| format!("select 1 as n{}", " union all select 1".repeat(terms));
+        let joins = |terms: usize| {
+            let more: String = (1..terms).map(|n| format!(" cross join (select 1 as a{n}) as t{n}")).collect();
+            format!("select t0.a0 as n from (select 1 as a0) as t0{more}")
+        };
+        let deepest: [(&dyn Fn(usize) -> String, usize); 5] =
+            [(&sum, 127), (&nots, 40), (&cases, 124), (&unions, 63), (&joins, 31)];
+        for (text, terms) in deepest {
+            let sql = text(terms);
+            check("sql", &sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let run =
+                move || SQLContext::new().execute(&sql).and_then(|frame| frame.collect()).map(|frame| frame.height());
+            let thread = std::thread::Builder::new().stack_size(crate::make::STACK).spawn(run).unwrap();
+            // Computed or refused by polars: the process lives.
+            let _ = thread.join().unwrap();
+            assert!(check("sql", &text(terms * 2 + 100)).is_err());
+            let longest = (MAX_BYTES - 100) / 20;
+            assert!(check("sql", &text(longest)).is_err());
+        }
+        assert!(check("sql", &sum((MAX_BYTES - 20) / 2)).is_err());
         assert!(check("sql", &" ".repeat(MAX_BYTES + 1)).is_err());
-        let run = std::thread::spawn(move || {
-            SQLContext::new().execute(&chain).map(|frame| frame.collect().map(|frame| frame.height()))
-        });
-        // Whether it is computed or refused: the process lives.
-        let _ = run.join();
     }
 }

@@ -10,8 +10,9 @@ use lovage_payloads::{InputFormat, ReportParam};
 use lovage_worker::JobError;
 use polars::io::HiveOptions;
 use polars::prelude::{
-    Column, DataFrame, IntoLazy as _, LazyCsvReader, LazyFileListReader as _, LazyFrame, LazyJsonLineReader,
-    NamedFrom as _, PlRefPath, PolarsResult, ScanArgsParquet, ScanSources, Schema, Series,
+    Column, DataFrame, DataType, Expr, IntoLazy as _, LazyCsvReader, LazyFileListReader as _, LazyFrame,
+    LazyJsonLineReader, NamedFrom as _, PlRefPath, PolarsResult, ScanArgsParquet, ScanSources, Schema, Series,
+    StrptimeOptions, col, lit,
 };
 use polars::sql::SQLContext;
 
@@ -55,11 +56,23 @@ fn scan(input: &Staged) -> Result<LazyFrame, JobError> {
             return Err(fault::invalid(Invalid::new(format!("{field}.types.{column}"), problem, help)));
         };
         if found != wanted {
-            // Parquet says its types itself; a cast that would change a value is an error, not a null.
-            frame = frame.with_columns([polars::prelude::col(column.as_str()).strict_cast(wanted.clone())]);
+            frame = frame.with_columns([converted(column, found, wanted)]);
         }
     }
     Ok(frame)
+}
+
+/// A column of another type. A value that would be changed is an error, not a null.
+fn converted(column: &str, found: &DataType, wanted: &DataType) -> Expr {
+    let column = col(column);
+    let strict = StrptimeOptions { format: None, strict: true, exact: true, cache: true };
+    match (found, wanted) {
+        (DataType::String, DataType::Date) => column.str().to_date(strict),
+        (DataType::String, DataType::Datetime(unit, zone)) => {
+            column.str().to_datetime(Some(*unit), zone.clone(), strict, lit("raise"))
+        }
+        _ => column.strict_cast(wanted.clone()),
+    }
 }
 
 fn csv(input: &Staged) -> PolarsResult<LazyFrame> {
@@ -68,14 +81,14 @@ fn csv(input: &Staged) -> PolarsResult<LazyFrame> {
         .with_has_header(true)
         .with_infer_schema_length(Some(LOOKED_AT.get()))
         .with_try_parse_dates(true)
-        .with_dtype_overwrite(types(input))
+        .with_dtype_overwrite(types(input, |wanted| wanted.clone()))
         .finish()
 }
 
 fn jsonl(input: &Staged) -> PolarsResult<LazyFrame> {
     LazyJsonLineReader::new_with_sources(sources(&input.files)?)
         .with_infer_schema_length(Some(LOOKED_AT))
-        .with_schema_overwrite(types(input))
+        .with_schema_overwrite(types(input, in_json))
         .finish()
 }
 
@@ -90,9 +103,17 @@ fn sources(files: &[PathBuf]) -> PolarsResult<ScanSources> {
     Ok(ScanSources::Paths(paths.into()))
 }
 
-fn types(input: &Staged) -> Option<Arc<Schema>> {
-    let fields = input.types.iter().map(|(name, found)| (name.as_str().into(), found.clone()));
+fn types(input: &Staged, form: impl Fn(&DataType) -> DataType) -> Option<Arc<Schema>> {
+    let fields = input.types.iter().map(|(name, wanted)| (name.as_str().into(), form(wanted)));
     (!input.types.is_empty()).then(|| Arc::new(fields.collect()))
+}
+
+/// The type as which a value stands in JSON: what JSON has no form for is text there.
+fn in_json(wanted: &DataType) -> DataType {
+    match wanted {
+        DataType::Decimal(..) | DataType::Date | DataType::Datetime(..) => DataType::String,
+        other => other.clone(),
+    }
 }
 
 /// One row with a column for each parameter: values are data here and never part of a text.

@@ -47,13 +47,12 @@ async fn csv_becomes_parquet_and_parquet_json_lines() {
 #[tokio::test]
 async fn json_lines_are_read_with_the_types_that_are_said() {
     let bench = Bench::new();
-    bench.put(
-        "raw/a.jsonl",
-        "{\"id\": \"007\", \"price\": \"12.30\", \"n\": 1}\n{\"id\": \"008\", \"price\": \"0.05\"}\n",
-    );
-    let input = ReportInput::files("raw/a.jsonl").with_type("price", "decimal(10,2)");
-    let text = bench.text("1", input, "select id, price, n from t order by id", ReportFormat::Csv).await;
-    assert_eq!(text, "id,price,n\n007,12.30,1\n008,0.05,\n");
+    let lines = [r#"{"id": "007", "price": "12.30", "n": 1, "day": "2024-01-31"}"#, r#"{"id": "008", "price": 0.05}"#];
+    bench.put("raw/a.jsonl", lines.join("\n"));
+    let input = ReportInput::files("raw/a.jsonl").with_type("price", "decimal(10,2)").with_type("day", "date");
+    let sql = "select id, price, n, extract(month from day) as month from t order by id";
+    let text = bench.text("1", input, sql, ReportFormat::Csv).await;
+    assert_eq!(text, "id,price,n,month\n007,12.30,1,1\n008,0.05,,\n");
 }
 
 #[tokio::test]
