@@ -77,8 +77,9 @@ pub(crate) fn cell(value: AnyValue<'_>) -> Cell<'_> {
         AnyValue::Float32(value) => float(f64::from(value)),
         AnyValue::Float64(value) => float(value),
         AnyValue::Date(days) => day(f64::from(days) + EPOCH, &value),
-        AnyValue::Datetime(time, unit, _) => day(days(time, unit) + EPOCH, &value),
-        AnyValue::DatetimeOwned(time, unit, _) => day(days(time, unit) + EPOCH, &value),
+        AnyValue::Datetime(time, unit, _) | AnyValue::DatetimeOwned(time, unit, _) => {
+            day(days(time, unit) + EPOCH, &value)
+        }
         AnyValue::Time(nanoseconds) => Cell::Days(days(nanoseconds, TimeUnit::Nanoseconds)),
         AnyValue::Binary(bytes) => Cell::Text(Cow::Owned(hex(bytes))),
         AnyValue::BinaryOwned(bytes) => Cell::Text(Cow::Owned(hex(&bytes))),

@@ -66,7 +66,7 @@ fn on_this_thread(order: &Order, folder: &Path, job: &JobContext) -> Result<Made
         let query = Query::new(&mut context, &sheet.sql, field)?;
         made.columns = columns(&query.schema);
         let flat = Flat::begin(&made.file, order.format, &query.schema)?;
-        let (flat, rows) = query.run(flat, &order.bounds(field, order.max_rows), job)?;
+        let (flat, rows) = query.run(flat, &Bounds { field: field.to_owned(), max_rows: order.max_rows }, job)?;
         flat.finish()?;
         made.rows = rows;
     }
@@ -89,7 +89,7 @@ fn workbook(
         let field = format!("sheets[{index}]");
         let sql = format!("{field}.sql");
         let query = Query::new(context, &sheet.sql, &sql)?;
-        let bounds = order.bounds(&sql, order.max_rows.min(grid::MOST_ROWS));
+        let bounds = Bounds { field: sql.clone(), max_rows: order.max_rows.min(grid::MOST_ROWS) };
         let (grid, rows, schema) = match &sheet.pivot {
             None => {
                 let schema = query.schema.clone();
@@ -121,12 +121,6 @@ fn workbook(
     }
     tell(order, job, order.sheets.len(), "pack");
     book.save(&made.file)
-}
-
-impl Order {
-    fn bounds(&self, field: &str, max_rows: u64) -> Bounds {
-        Bounds { field: field.to_owned(), max_rows }
-    }
 }
 
 fn tell(order: &Order, job: &JobContext, done: usize, phase: &str) {

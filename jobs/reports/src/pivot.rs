@@ -6,7 +6,9 @@ use lovage_core::Invalid;
 use lovage_payloads::{Aggregate, ReportPivot};
 use lovage_worker::JobError;
 use polars::frame::PivotColumnNaming;
-use polars::prelude::{Column, DataFrame, Engine, IntoLazy as _, PolarsResult, SortMultipleOptions, by_name, element};
+use polars::prelude::{
+    Column, DataFrame, IntoLazy as _, PlSmallStr, PolarsResult, SortMultipleOptions, by_name, element,
+};
 
 use crate::fault;
 
@@ -18,7 +20,7 @@ pub(crate) fn pivot(frame: DataFrame, pivot: &ReportPivot, field: &str) -> Resul
     for name in pivot.rows.iter().chain([&pivot.columns, &pivot.values]) {
         if frame.schema().get(name).is_none() {
             let names = frame.schema().iter_names();
-            return Err(fault::no_column(&format!("{field}.pivot"), name, names.map(|name| name.as_str())));
+            return Err(fault::no_column(&format!("{field}.pivot"), name, names.map(PlSmallStr::as_str)));
         }
     }
     let failed = |error| fault::polars(&format!("{field}.pivot"), &error);
@@ -47,8 +49,8 @@ pub(crate) fn pivot(frame: DataFrame, pivot: &ReportPivot, field: &str) -> Resul
         "_".into(),
         PivotColumnNaming::Auto,
     );
-    // In memory already: the streaming engine has nothing to spare here.
-    pivoted.collect_with_engine(Engine::InMemory).map(|result| result.unwrap_single()).map_err(failed)
+    // By the engine for what is in memory: there is nothing to stream.
+    pivoted.collect().map_err(failed)
 }
 
 /// The different values in their order.

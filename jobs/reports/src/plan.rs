@@ -181,7 +181,7 @@ fn default_name(format: ReportFormat) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use lovage_payloads::{ReportChart, ReportPivot};
+    use lovage_payloads::{Aggregate, ReportChart, ReportPivot};
 
     use super::*;
 
@@ -234,7 +234,7 @@ mod tests {
         let pivot = |rows: &[&str], columns: &str| {
             let rows = rows.iter().map(ToString::to_string).collect();
             let pivot =
-                ReportPivot { rows, columns: columns.into(), values: "v".into(), aggregate: Default::default() };
+                ReportPivot { rows, columns: columns.into(), values: "v".into(), aggregate: Aggregate::default() };
             ExportReport::new(vec![ReportSheet { pivot: Some(pivot), ..sheet("a") }])
         };
         assert!(Plan::of(pivot(&["r"], "c")).is_ok());

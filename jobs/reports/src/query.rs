@@ -105,12 +105,10 @@ impl Kept {
 
 impl Sink for Kept {
     fn take(&mut self, rows: DataFrame) -> PolarsResult<()> {
-        match &mut self.0 {
-            Some(frame) => frame.vstack_mut(&rows).map(|_| ()),
-            None => {
-                self.0 = Some(rows);
-                Ok(())
-            }
+        if let Some(frame) = &mut self.0 {
+            return frame.vstack_mut(&rows).map(|_| ());
         }
+        self.0 = Some(rows);
+        Ok(())
     }
 }

@@ -131,15 +131,12 @@ fn belongs_to_another(reader: Option<&Tenant>, owner: Option<&Tenant>) -> Option
 
 async fn listed(store: &ArtifactStore, field: &str, place: &Place) -> Result<Vec<StoredObject>, JobError> {
     let found = match place.key() {
-        Some(key) => match store.object(&key).await {
-            Ok(object) => vec![object],
-            Err(ArtifactError::NotFound(_)) => Vec::new(),
-            Err(error) => return Err(artifacts::failed(error)),
-        },
-        None => {
-            let found = store.objects_in(&place.folder, MOST_OBJECTS, |name| place.fits(name)).await;
-            found.map_err(artifacts::failed)?
-        }
+        Some(key) => store.object(&key).await.map(|object| vec![object]),
+        None => store.objects_in(&place.folder, MOST_OBJECTS, |name| place.fits(name)).await,
+    };
+    let found = match found {
+        Err(ArtifactError::NotFound(_)) => Vec::new(),
+        other => other.map_err(artifacts::failed)?,
     };
     if found.is_empty() {
         let help = "upload the files first, or mend the pattern";

@@ -113,6 +113,7 @@ fn steps(expression: &Expr) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use polars::prelude::LazyFrame;
     use polars::sql::SQLContext;
 
     use super::*;
@@ -207,7 +208,8 @@ mod tests {
         let cases = |terms: usize| format!("select case {} end as n", "when 1=2 then 3 ".repeat(terms));
         let unions = |terms: usize| format!("select 1 as n{}", " union all select 1".repeat(terms));
         let joins = |terms: usize| {
-            let more: String = (1..terms).map(|n| format!(" cross join (select 1 as a{n}) as t{n}")).collect();
+            let more: Vec<_> = (1..terms).map(|n| format!(" cross join (select 1 as a{n}) as t{n}")).collect();
+            let more = more.concat();
             format!("select t0.a0 as n from (select 1 as a0) as t0{more}")
         };
         let deepest: [(&dyn Fn(usize) -> String, usize); 5] =
@@ -215,8 +217,7 @@ mod tests {
         for (text, terms) in deepest {
             let sql = text(terms);
             check("sql", &sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
-            let run =
-                move || SQLContext::new().execute(&sql).and_then(|frame| frame.collect()).map(|frame| frame.height());
+            let run = move || SQLContext::new().execute(&sql).and_then(LazyFrame::collect).map(|frame| frame.height());
             let thread = std::thread::Builder::new().stack_size(crate::make::STACK).spawn(run).unwrap();
             // Computed or refused by polars: the process lives.
             let _ = thread.join().unwrap();

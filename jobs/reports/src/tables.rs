@@ -11,8 +11,8 @@ use lovage_worker::JobError;
 use polars::io::HiveOptions;
 use polars::prelude::{
     Column, DataFrame, DataType, Expr, IntoLazy as _, LazyCsvReader, LazyFileListReader as _, LazyFrame,
-    LazyJsonLineReader, NamedFrom as _, PlRefPath, PolarsResult, ScanArgsParquet, ScanSources, Schema, Series,
-    StrptimeOptions, col, lit,
+    LazyJsonLineReader, NamedFrom as _, PlRefPath, PlSmallStr, PolarsResult, ScanArgsParquet, ScanSources, Schema,
+    Series, StrptimeOptions, col, lit,
 };
 use polars::sql::SQLContext;
 
@@ -47,10 +47,8 @@ fn scan(input: &Staged) -> Result<LazyFrame, JobError> {
         .and_then(|mut frame| frame.collect_schema().map(|schema| (frame, schema)))
         .map_err(|error| fault::polars(&field, &error))?;
     for (column, wanted) in &input.types {
-        let help = format!(
-            "its columns are: {}",
-            schema.iter_names().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
-        );
+        let help =
+            format!("its columns are: {}", schema.iter_names().map(PlSmallStr::as_str).collect::<Vec<_>>().join(", "));
         let Some(found) = schema.get(column) else {
             let problem = "there is no such column";
             return Err(fault::invalid(Invalid::new(format!("{field}.types.{column}"), problem, help)));
@@ -81,7 +79,7 @@ fn csv(input: &Staged) -> PolarsResult<LazyFrame> {
         .with_has_header(true)
         .with_infer_schema_length(Some(LOOKED_AT.get()))
         .with_try_parse_dates(true)
-        .with_dtype_overwrite(types(input, |wanted| wanted.clone()))
+        .with_dtype_overwrite(types(input, DataType::clone))
         .finish()
 }
 

@@ -8,9 +8,9 @@ use lovage_reports::ReportLimits;
 use lovage_testkit::eventually;
 use lovage_worker::JobError;
 
-use crate::bench::{Bench, job, one, retried};
+use crate::bench::{Bench, job, numbers, one, retried};
 
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_report_that_is_cancelled_before_it_starts_reads_nothing() {
@@ -26,8 +26,7 @@ async fn a_report_that_is_cancelled_before_it_starts_reads_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_that_is_cancelled_while_rows_come_ends_and_leaves_nothing() {
     let bench = Arc::new(Bench::with_limits(ReportLimits { max_rows: u64::MAX, ..ReportLimits::default() }));
-    let numbers: String = (0..100_000).map(|n| format!("{n}\n")).collect();
-    bench.put("raw/t.csv", format!("n\n{numbers}"));
+    bench.put("raw/t.csv", numbers(100_000));
     let report = one("select a.n as x, b.n as y from t as a cross join t as b");
     let report = ExportReport { format: ReportFormat::Csv, ..report }.with_input("t", ReportInput::files("raw/t.csv"));
     let job = job("1", 1, 1);

@@ -40,9 +40,9 @@ impl Bench {
         Self::build(tempfile::tempdir().unwrap(), ArtifactStore::open(&StoreConfig::new("memory:")).unwrap(), limits)
     }
 
-    fn build(folder: TempDir, store: ArtifactStore, limits: ReportLimits) -> Self {
+    fn build(folder: TempDir, store: ArtifactStore, mut limits: ReportLimits) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        let limits = ReportLimits { temp_dir: Some(temporary.path().to_owned()), ..limits };
+        limits.temp_dir = Some(temporary.path().to_owned());
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let handler =
             Arc::new(ExportReportHandler::new(Services { artifacts: store.clone(), clock, limits, keep: None }));
@@ -122,6 +122,11 @@ fn read_workbook(file: &Path) -> Vec<Value> {
 
 pub fn job(id: &str, attempt: u32, token: u64) -> DetachedJob {
     DetachedJob::new("reports".parse().unwrap(), "export.report".parse().unwrap(), id.parse().unwrap(), attempt, token)
+}
+
+/// A CSV file of one column `n` with the first whole numbers.
+pub fn numbers(count: u32) -> String {
+    (0..count).fold("n\n".to_owned(), |text, n| text + &n.to_string() + "\n")
 }
 
 /// A report of one plain sheet.

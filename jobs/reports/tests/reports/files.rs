@@ -4,7 +4,7 @@ use lovage_payloads::{ExportReport, InputFormat, ReportFormat, ReportInput};
 use lovage_reports::ReportLimits;
 use polars::prelude::{DataType, ParquetReader, SerReader as _, df};
 
-use crate::bench::{Bench, discarded, job, one, retried};
+use crate::bench::{Bench, discarded, job, numbers, one, retried};
 
 const ORDERS: &str = "account,amount,day\n00123,0.10,2024-01-31\n00123,0.20,2024-02-01\n订单,1e3,\n";
 
@@ -103,8 +103,7 @@ async fn too_much_is_refused_before_it_is_read() {
     );
     let few = ReportLimits { max_rows: 5, ..ReportLimits::default() };
     let bench = Bench::with_limits(few);
-    let numbers: String = (0..1_000).map(|n| format!("{n}\n")).collect();
-    bench.put("raw/t.csv", format!("n\n{numbers}"));
+    bench.put("raw/t.csv", numbers(1_000));
     for format in [ReportFormat::Xlsx, ReportFormat::Csv, ReportFormat::Jsonl, ReportFormat::Parquet] {
         let all = ExportReport { format, ..report("select * from t") };
         let error = discarded(bench.report("1", all).await);
