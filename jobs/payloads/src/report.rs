@@ -86,7 +86,7 @@ pub enum ReportParam {
     Integer(i64),
     /// Any other number.
     Number(f64),
-    /// Text. Dates are text, too: `CAST(params.day AS DATE)`.
+    /// Text. Dates are text, too: `DATE(params.day)`.
     Text(String),
 }
 

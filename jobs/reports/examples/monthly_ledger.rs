@@ -19,7 +19,7 @@ use lovage_payloads::{
 };
 use lovage_reports::{ExportReportHandler, ReportLimits, Services};
 use lovage_worker::{Registry, Shutdown, Worker, WorkerConfig};
-use polars::prelude::{DataFrame, DataType, IntoLazy as _, ParquetWriter, col, df};
+use polars::prelude::{DataFrame, DataType, IntoLazy as _, ParquetWriter, StrptimeOptions, col, df};
 
 /// Tenants and the title of their report.
 const TENANTS: [(&str, &str); 3] =
@@ -82,7 +82,10 @@ fn write_month(files: &Path, month: u32) -> anyhow::Result<()> {
     let text = df!("tenant" => tenants, "account" => accounts, "title" => titles, "day" => days, "amount" => amounts)?;
     let mut frame: DataFrame = text
         .lazy()
-        .with_columns([col("day").cast(DataType::Date), col("amount").cast(DataType::Decimal(18, 2))])
+        .with_columns([
+            col("day").str().to_date(StrptimeOptions::default()),
+            col("amount").cast(DataType::Decimal(18, 2)),
+        ])
         .collect()?;
     let file = std::fs::File::create(files.join(format!("raw/ledger/2024-{month:02}.parquet")))?;
     ParquetWriter::new(file).finish(&mut frame)?;

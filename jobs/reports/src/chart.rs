@@ -3,7 +3,7 @@
 use lovage_core::Invalid;
 use lovage_payloads::{ChartKind, ReportChart};
 use lovage_worker::JobError;
-use rust_xlsxwriter::{Chart, ChartType, Worksheet};
+use rust_xlsxwriter::{Chart, ChartAxisLabelPosition, ChartType, Worksheet};
 
 use crate::cell::Form;
 use crate::{fault, totals};
@@ -62,6 +62,8 @@ pub(crate) fn insert(
     if drawn.len() == 1 && wanted.kind != ChartKind::Pie {
         chart.legend().set_hidden();
     }
+    // Below the chart, where they are not hidden by what is negative.
+    chart.x_axis().set_label_position(ChartAxisLabelPosition::Low);
     chart.set_width(SIZE.0).set_height(SIZE.1);
     let beside = area.columns.len() as u16 + 1;
     sheet.insert_chart(1, beside, &chart).map(|_| ()).map_err(|error| fault::workbook(&field, error))

@@ -37,11 +37,11 @@ impl Look {
             .set_font_color(Color::White)
             .set_background_color(Color::RGB(0x2F_5D_50))
             .set_border_bottom(FormatBorder::Thin);
-        // Text that stands for a number too long to be one is aligned as numbers are.
-        let (head, body) = if form.is_number() {
-            (head.set_align(FormatAlign::Right), body.set_align(FormatAlign::Right))
-        } else {
+        let (head, body) = if matches!(form, Form::Text | Form::Bool) {
             (head, body)
+        } else {
+            // Text that stands for a number too long to be one is aligned as numbers are.
+            (head.set_align(FormatAlign::Right), body.set_align(FormatAlign::Right))
         };
         let total = body.clone().set_bold().set_border_top(FormatBorder::Thin);
         Self { head, body, total }

@@ -62,7 +62,7 @@ async fn a_parameter_is_a_value_and_never_sql() {
 async fn parameters_of_all_kinds_can_be_compared() {
     let bench = Bench::new();
     bench.put("raw/t.csv", "day,amount,paid\n2024-01-31,10,true\n2024-02-01,20,true\n2024-02-02,30,false\n");
-    let sql = "select t.amount from t cross join params where t.day >= cast(params.since as date) \
+    let sql = "select t.amount from t cross join params where t.day >= date(params.since) \
                and t.amount > params.least and t.paid = params.paid";
     let report = ExportReport { format: ReportFormat::Csv, ..one(sql) }
         .with_input("t", ReportInput::files("raw/t.csv"))
