@@ -11,7 +11,7 @@ ENV LOVAGE_REVISION=${LOVAGE_REVISION:-unknown}
 # The caches outlive a build; the binary must leave the cached folder in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    cargo build --locked --profile dist --package lovage-cli \
+    cargo build --locked --profile dist --package lovage-cli --features reports \
     && cp target/dist/lovage /usr/local/bin/lovage
 
 FROM debian:bookworm-slim

@@ -5,7 +5,6 @@
 
 mod debug;
 mod export;
-mod lease;
 mod sources;
 
 use std::sync::Arc;

@@ -8,6 +8,8 @@
 //! `metrics` counts and `health` answers probes; where and whether that is shown is up to the binary.
 
 mod apalis_adapter;
+#[cfg(feature = "artifacts")]
+pub mod artifacts;
 mod attempt;
 mod config;
 mod context;

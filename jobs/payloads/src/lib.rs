@@ -14,9 +14,14 @@
 
 mod debug;
 mod export;
+mod report;
 
 pub use debug::{DebugAbort, DebugFail, DebugNoop, DebugProgress, DebugSleep};
 pub use export::{ExportCompression, ExportFormat, ExportQuery, ExportResult};
+pub use report::{
+    Aggregate, ArtifactInput, ChartKind, ExportReport, InputFormat, InputFrom, ReportChart, ReportFormat, ReportInput,
+    ReportParam, ReportPivot, ReportResult, ReportSheet,
+};
 
 use lovage_core::{Invalid, NewJob, QueueName};
 use serde::Serialize;

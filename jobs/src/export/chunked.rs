@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use lovage_artifacts::{ArtifactError, Chunk, FileName, LeaseCheck as _, ManifestFile};
 use lovage_core::{Invalid, LogLevel};
+use lovage_worker::artifacts::{self, JobLease, owner};
 use lovage_worker::{JobContext, JobError};
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ use super::plan::{File, Plan, Query};
 use super::write::{Before, hex_sha256, unless_cancelled, write};
 use super::{fault, postgres, sqlite};
 use crate::Services;
-use crate::lease::{JobLease, owner};
+
 use crate::sources::Source;
 
 /// Names of the two bounds in the statement; a dataset cannot declare them (`dataset::OURS`).
@@ -85,7 +86,7 @@ pub(super) async fn files(
         let ours = Checkpoint { of: of.clone(), after, until, last: written.last, more };
         let value = serde_json::to_value(&ours).map_err(|error| JobError::Retry(error.into()))?;
         let chunk = Chunk::new(number, &owner(job), written.file, value);
-        let chunk = store.commit_chunk(&owner(job), chunk, &JobLease(job)).await.map_err(fault::artifact)?;
+        let chunk = store.commit_chunk(&owner(job), chunk, &JobLease(job)).await.map_err(artifacts::failed)?;
         // Another attempt may have been first: its chunk counts, if it continues the same chain.
         let theirs = read(&chunk).filter(|theirs| theirs.begins_like(&ours));
         let Some(theirs) = theirs else { return Err(strangers(services, job).await) };
@@ -93,7 +94,7 @@ pub(super) async fn files(
         files.push(chunk.file);
     }
     // The sweeper may have taken this job for one that can run no more, between its end and its redrive: see `sweep.rs`.
-    let still = store.chunks(job.queue(), job.id()).await.map_err(fault::artifact)?;
+    let still = store.chunks(job.queue(), job.id()).await.map_err(artifacts::failed)?;
     if still.len() < files.len() || still.iter().zip(&files).any(|(chunk, file)| chunk.file.key != file.key) {
         return Err(strangers(services, job).await);
     }
@@ -110,7 +111,7 @@ async fn resumable(services: &Services, job: &JobContext, of: &str) -> Result<Ve
             forget(services, job).await?;
             return Ok(Vec::new());
         }
-        Err(error) => return Err(fault::artifact(error)),
+        Err(error) => return Err(artifacts::failed(error)),
     };
     let mut chain: Vec<(Chunk, Checkpoint)> = Vec::with_capacity(found.len());
     for chunk in found {
@@ -154,8 +155,8 @@ fn fingerprint(plan: &Plan, chunks: &Chunks) -> String {
 
 /// Forgets the records, if this attempt still holds the job: a late one must not undo the work of the next.
 async fn forget(services: &Services, job: &JobContext) -> Result<(), JobError> {
-    JobLease(job).confirm().await.map_err(|lost| fault::artifact(lost.into()))?;
-    services.artifacts.forget_chunks(job.queue(), job.id()).await.map_err(fault::artifact)
+    JobLease(job).confirm().await.map_err(|lost| artifacts::failed(lost.into()))?;
+    services.artifacts.forget_chunks(job.queue(), job.id()).await.map_err(artifacts::failed)
 }
 
 /// Records of two runs have met. None of them is visible: they are forgotten and the next attempt begins with the first.

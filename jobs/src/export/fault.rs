@@ -1,7 +1,6 @@
 //! From a database's error to what follows: another attempt, or none because none can help.
 
 use anyhow::anyhow;
-use lovage_artifacts::ArtifactError;
 use lovage_core::Invalid;
 use lovage_worker::JobError;
 use sqlx::Error;
@@ -11,20 +10,6 @@ use sqlx::sqlite::SqliteError;
 /// An argument that no attempt can mend.
 pub(super) fn invalid(error: Invalid) -> JobError {
     JobError::Discard(error.into())
-}
-
-/// An error of the artifact store.
-pub(super) fn artifact(error: ArtifactError) -> JobError {
-    match error {
-        // If the lease is really lost, nothing that is answered here gets written. If it only could not be confirmed
-        // (the broker is away), the attempt has failed and says why; nobody has asked to cancel the job.
-        ArtifactError::LeaseLost(lost) => JobError::Retry(lost.into()),
-        ArtifactError::Invalid(invalid) => JobError::Discard(invalid.into()),
-        // Somebody, or their retention, removed this job's files: running it again does not bring them back.
-        ArtifactError::Deleted(_) => JobError::Discard(error.into()),
-        // Also what a person has to mend: the job waits and shows the reason.
-        other => JobError::Retry(other.into()),
-    }
 }
 
 /// An error of the database called `source`.
@@ -118,13 +103,6 @@ mod tests {
         ] {
             assert!(!helpless(code), "{code}");
         }
-    }
-
-    #[test]
-    fn a_lease_that_nobody_confirms_is_a_failure_and_no_cancel() {
-        let lost = lovage_artifacts::LeaseLost("the broker is away".into());
-        let JobError::Retry(text) = artifact(lost.into()) else { panic!("nobody cancelled it") };
-        assert_eq!(text.to_string(), "the file is not published: the broker is away");
     }
 
     #[test]

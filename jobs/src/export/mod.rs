@@ -21,6 +21,7 @@ use std::time::Duration;
 use lovage_artifacts::{ArtifactError, MANIFEST_VERSION, Manifest, Published};
 use lovage_core::{Invalid, LogLevel, Tenant};
 use lovage_payloads::{ExportQuery, ExportResult};
+use lovage_worker::artifacts;
 use lovage_worker::{Handler, JobContext, JobError, KindOptions};
 
 pub use self::dataset::{Chunks, ColumnOptions, Count, Dataset, Datasets};
@@ -30,7 +31,6 @@ use self::plan::Known;
 pub(crate) use self::statement::Dialect;
 use self::write::Before;
 use crate::Services;
-use crate::lease::JobLease;
 
 /// Notes that a result repeats; all stand in the manifest.
 const NOTES: usize = 10;
@@ -111,11 +111,11 @@ impl Handler for ExportQueryHandler {
     }
 
     async fn run(&self, args: ExportQuery, job: JobContext) -> Result<ExportResult, JobError> {
-        let artifacts = &self.services.artifacts;
+        let store = &self.services.artifacts;
         let request = request(&args, job.tenant());
-        let published = match artifacts.published(job.queue(), job.id()).await {
+        let published = match store.published(job.queue(), job.id()).await {
             Err(ArtifactError::NotFound(_)) => None,
-            found => Some(found.map_err(fault::artifact)?),
+            found => Some(found.map_err(artifacts::failed)?),
         };
         if let Some(manifest) = published {
             if manifest.request_sha256.as_ref().is_some_and(|found| *found != request) {
@@ -129,17 +129,13 @@ impl Handler for ExportQueryHandler {
         let manifest = self.export(&args, &job, request).await?;
         let rows = manifest.files.iter().filter_map(|file| file.rows).sum();
         job.progress(pipeline::progress(rows, "publish"));
-        if job.is_cancelled() {
-            artifacts.discard(&manifest).await;
-            return Err(JobError::Cancelled);
-        }
-        let published = artifacts.publish(manifest, &JobLease(&job)).await.map_err(fault::artifact)?;
+        let published = artifacts::publish(store, &job, manifest).await?;
         let result = self.result(published.manifest())?;
         match published {
             Published::New(manifest) => {
                 if manifest.chunked {
                     // Nobody reads them any more; what stays the sweeper removes.
-                    let _ = artifacts.forget_chunks(job.queue(), job.id()).await;
+                    let _ = store.forget_chunks(job.queue(), job.id()).await;
                 }
                 job.log(LogLevel::Info, format!("{rows} rows, {} bytes: {}", result.bytes, result.location));
             }

@@ -169,7 +169,7 @@ where
         biased;
         // The dropped writer aborts its upload.
         () = job.cancelled().cancelled() => return Err(JobError::Cancelled),
-        staged = writer.finish() => staged.map_err(fault::artifact)?,
+        staged = writer.finish() => staged.map_err(lovage_worker::artifacts::failed)?,
     };
     Ok(Piped { staged, recorded })
 }
@@ -200,7 +200,7 @@ async fn upload(
     reader: &mut JoinSet<Result<(), JobError>>,
 ) -> Result<Recorded, JobError> {
     while let Some(chunk) = chunks.recv().await {
-        writer.write(chunk).await.map_err(fault::artifact)?;
+        writer.write(chunk).await.map_err(lovage_worker::artifacts::failed)?;
         meter.tell("export", writer.bytes());
     }
     // The channel is closed: the encoder has ended, well or not.

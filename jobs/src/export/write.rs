@@ -4,14 +4,15 @@ use std::fmt::Write as _;
 use std::future::Future;
 
 use lovage_artifacts::{ManifestFile, Origin};
+use lovage_worker::artifacts::{self, owner};
 use lovage_worker::{JobContext, JobError};
 use sha2::{Digest as _, Sha256};
 
 use super::pipeline::{self, Piped, Reading, Total};
 use super::plan::{File, Query};
-use super::{fault, postgres, sqlite};
+use super::{postgres, sqlite};
 use crate::Services;
-use crate::lease::owner;
+
 use crate::sources::Source;
 
 /// A file in the store that nobody sees yet.
@@ -40,7 +41,7 @@ pub(super) async fn write(
     before: Before,
 ) -> Result<Written, JobError> {
     let created = services.artifacts.create(&owner(job), &file.name, &file.content_type);
-    let writer = created.map_err(fault::artifact)?;
+    let writer = created.map_err(artifacts::failed)?;
     job.progress(pipeline::progress(before.rows, "connect"));
     let (piped, reading) = match source {
         Source::Postgres(options) => {

@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lovage-dashboard", &["lovage-core", "lovage-broker", "lovage-probes"]),
     ("lovage-worker", &["lovage-core", "lovage-broker", "lovage-artifacts"]),
     ("lovage-jobs", &["lovage-core", "lovage-payloads", "lovage-worker", "lovage-artifacts", "lovage-formats"]),
+    ("lovage-reports", &["lovage-core", "lovage-payloads", "lovage-worker", "lovage-artifacts"]),
     ("lovage-testkit", &["lovage-core", "lovage-broker", "lovage-worker"]),
     (
         "lovage-cli",
@@ -29,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "lovage-outbox",
             "lovage-worker",
             "lovage-jobs",
+            "lovage-reports",
             "lovage-probes",
             "lovage-dashboard",
         ],

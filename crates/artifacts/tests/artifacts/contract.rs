@@ -20,7 +20,28 @@ on_every_store!(
     a_changed_file_is_found_out,
     a_name_of_any_script_comes_back,
     the_store_passes_its_own_check,
+    a_folder_is_listed_without_what_lies_below_it,
 );
+
+async fn a_folder_is_listed_without_what_lies_below_it(store: ArtifactStore) {
+    let folder = "jobs/exports/listed/1-1";
+    assert_eq!(store.objects_in(folder, 10, |_| true).await.unwrap(), []);
+    for name in ["b 订单.csv", "a.csv", "c.json"] {
+        stage(&store, &attempt("listed", 1, 1), name, &[name.as_bytes()]).await;
+    }
+    stage(&store, &attempt("listed", 1, 10), "other.csv", &[b"1"]).await;
+    let found = store.objects_in(folder, 2, |name| name.ends_with(".csv")).await.unwrap();
+    let found: Vec<(&str, u64)> = found.iter().map(|object| (object.key.as_str(), object.bytes)).collect();
+    assert_eq!(found, [("jobs/exports/listed/1-1/a.csv", 5), ("jobs/exports/listed/1-1/b 订单.csv", 12)]);
+    assert_eq!(store.object(found[1].0).await.unwrap().bytes, 12);
+    assert!(matches!(store.object("jobs/exports/listed/1-1/d").await, Err(ArtifactError::NotFound(_))));
+    assert!(matches!(store.objects_in(folder, 2, |_| true).await, Err(ArtifactError::Invalid(_))));
+    assert_eq!(
+        store.objects_in("jobs/exports/listed", 2, |_| true).await.unwrap(),
+        [],
+        "what lies below is not listed"
+    );
+}
 
 async fn a_small_file_arrives_whole(store: ArtifactStore) {
     for (token, content) in [(1, "".as_bytes()), (2, b"id,name\n1,a\n")] {

@@ -54,6 +54,8 @@ pub struct Config {
     pub datasets: BTreeMap<String, Dataset>,
     /// What exports may do.
     pub exports: ExportSettings,
+    /// What one report may take.
+    pub reports: ReportSettings,
     /// Where artifacts go; a folder in the data directory when absent.
     pub storage_url: Option<String>,
     /// The address of an S3 service as those know it who are handed links.
@@ -109,6 +111,23 @@ pub struct ExportSettings {
     pub keep: Option<Duration>,
 }
 
+/// What one report may take. There without the feature `reports`, too, so that one file serves both builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportSettings {
+    /// Most bytes that the inputs of one report have together.
+    pub max_input_bytes: u64,
+    /// Most rows of one sheet or file.
+    pub max_rows: u64,
+    /// The folder for temporary files; the system's when absent.
+    pub temp_dir: Option<PathBuf>,
+}
+
+impl Default for ReportSettings {
+    fn default() -> Self {
+        Self { max_input_bytes: 2 << 30, max_rows: 1_000_000, temp_dir: None }
+    }
+}
+
 /// An outbox and how it is relayed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OutboxSettings {
@@ -147,6 +166,7 @@ impl Default for Config {
             sources: BTreeMap::new(),
             datasets: BTreeMap::new(),
             exports: ExportSettings::default(),
+            reports: ReportSettings::default(),
             storage_url: None,
             storage_public_endpoint: None,
             queues: Weights::default(),

@@ -323,6 +323,27 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.exports.keep = optional(text).as_deref().map(age).transpose()?
     ),
     setting!(
+        "reports.max_input_bytes",
+        "LOVAGE_REPORTS__MAX_INPUT_BYTES",
+        "Most bytes that the inputs of one export.report have together.",
+        |c| c.reports.max_input_bytes.to_string(),
+        |c, text| c.reports.max_input_bytes = number(text, 1, i64::MAX as u64)?
+    ),
+    setting!(
+        "reports.max_rows",
+        "LOVAGE_REPORTS__MAX_ROWS",
+        "Most rows of one sheet or file of export.report.",
+        |c| c.reports.max_rows.to_string(),
+        |c, text| c.reports.max_rows = number(text, 1, i64::MAX as u64)?
+    ),
+    setting!(
+        "reports.temp_dir",
+        "LOVAGE_REPORTS__TEMP_DIR",
+        "Folder for the temporary files of export.report; empty for the system's.",
+        |c| path(c.reports.temp_dir.as_ref()),
+        |c, text| c.reports.temp_dir = optional(text).map(PathBuf::from)
+    ),
+    setting!(
         "adopt.apalis",
         "LOVAGE_ADOPT__APALIS",
         "Queues of apalis-redis that a worker adopts, [SOURCE@]QUEUE=KIND, several with commas.",

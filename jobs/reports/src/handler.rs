@@ -1,0 +1,224 @@
+//! `export.report`: the attempt from its arguments to the published file.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use lovage_artifacts::{
+    ArtifactStore, ArtifactWriter, MANIFEST_VERSION, Manifest, ManifestFile, Origin, Published, Staged,
+};
+use lovage_core::{Clock, LogLevel, Progress};
+use lovage_payloads::{ExportReport, ReportFormat, ReportResult, ReportSheet};
+use lovage_worker::{Handler, JobContext, JobError, KindOptions, artifacts};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::fault;
+use crate::limits::ReportLimits;
+use crate::make::{self, Made, Order};
+use crate::plan::Plan;
+use crate::stage;
+
+/// Bytes that are read and sent at once.
+const PIECE: usize = 1 << 20;
+
+/// What the handler works with.
+#[derive(Debug, Clone)]
+pub struct Services {
+    /// Where inputs lie and reports go.
+    pub artifacts: ArtifactStore,
+    /// For times that people read; nothing is decided by it.
+    pub clock: Arc<dyn Clock>,
+    /// What one report may take.
+    pub limits: ReportLimits,
+    /// How long reports are kept; for ever when absent.
+    pub keep: Option<Duration>,
+}
+
+/// Runs `export.report`, one at a time: polars uses all cores for one query, and what several need at once would add up.
+#[derive(Debug)]
+pub struct ExportReportHandler {
+    services: Services,
+    /// Held by the thread that queries, also when nobody waits for it any more.
+    one: Arc<Semaphore>,
+}
+
+/// The folder of one report; gone with this.
+struct Workplace {
+    folder: TempDir,
+    _one: OwnedSemaphorePermit,
+}
+
+impl ExportReportHandler {
+    /// A handler that reads and writes through these services.
+    pub fn new(services: Services) -> Self {
+        Self { services, one: Arc::new(Semaphore::new(1)) }
+    }
+
+    async fn report(&self, plan: Plan, job: &JobContext) -> Result<Manifest, JobError> {
+        let digest = sheets_sha256(&plan.sheets);
+        let (name, format) = (plan.name.clone(), plan.format);
+        let (made, workplace) = unless_cancelled(job, self.make(plan, job)).await?;
+        let writer = self.services.artifacts.create(&artifacts::owner(job), &name, content_type(format));
+        let staged = upload(&made, writer.map_err(artifacts::failed)?, job).await?;
+        drop(workplace);
+        let origin =
+            Origin { source: "artifacts".into(), engine: "polars".into(), snapshot: None, query_sha256: Some(digest) };
+        let mut file = staged.into_file(Some(made.rows), made.columns, Some(origin));
+        file.notes = made.notes;
+        Ok(self.manifest(job, file))
+    }
+
+    async fn make(&self, plan: Plan, job: &JobContext) -> Result<(Made, Workplace), JobError> {
+        tell(job, "wait");
+        // Never closed, so this only waits.
+        let one = Arc::clone(&self.one).acquire_owned().await?;
+        let limits = &self.services.limits;
+        let folder = match &limits.temp_dir {
+            Some(parent) => tempfile::Builder::new().prefix("lovage-report-").tempdir_in(parent),
+            None => tempfile::Builder::new().prefix("lovage-report-").tempdir(),
+        };
+        let folder = folder.map_err(|error| fault::disk("make a temporary folder (reports.temp_dir)", &error))?;
+        let workplace = Workplace { folder, _one: one };
+        let (store, bytes) = (&self.services.artifacts, limits.max_input_bytes);
+        let inputs = stage::stage(store, job, plan.inputs, workplace.folder.path(), bytes).await?;
+        let order = Order {
+            inputs,
+            params: plan.params,
+            sheets: plan.sheets,
+            format: plan.format,
+            max_rows: limits.max_rows,
+            now: self.services.clock.now(),
+        };
+        let inner = job.clone();
+        // The thread keeps the folder and the turn until it ends, whether or not somebody still waits for it.
+        job.blocking(move || make::make(&order, workplace.folder.path(), &inner).map(|made| (made, workplace))).await
+    }
+
+    fn manifest(&self, job: &JobContext, file: ManifestFile) -> Manifest {
+        let now = self.services.clock.now();
+        Manifest {
+            version: MANIFEST_VERSION,
+            queue: job.queue().clone(),
+            job: job.id().clone(),
+            kind: job.kind().clone(),
+            attempt: job.attempt(),
+            token: job.token(),
+            producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
+            created_at: now,
+            expires_at: self.services.keep.map(|keep| now.plus(keep)),
+            tenant: job.tenant().cloned(),
+            dataset: None,
+            request_sha256: None,
+            chunked: false,
+            files: vec![file],
+        }
+    }
+
+    fn result(&self, manifest: &Manifest) -> Result<ReportResult, JobError> {
+        let file = manifest.files.first().ok_or_else(|| anyhow::anyhow!("the manifest names no file"))?;
+        Ok(ReportResult {
+            key: file.key.clone(),
+            location: self.services.artifacts.location(&file.key),
+            name: file.name.clone(),
+            rows: file.rows.unwrap_or_default(),
+            bytes: file.bytes,
+            sha256: file.sha256.clone(),
+            attempt: manifest.attempt,
+        })
+    }
+}
+
+impl Handler for ExportReportHandler {
+    type Args = ExportReport;
+    type Output = ReportResult;
+    const KIND: &'static str = ExportReport::KIND;
+
+    fn options(&self) -> KindOptions {
+        KindOptions { max_running: Some(1), ..KindOptions::default() }
+    }
+
+    async fn run(&self, args: ExportReport, job: JobContext) -> Result<ReportResult, JobError> {
+        let store = &self.services.artifacts;
+        if let Some(manifest) = store.existing(job.queue(), job.id()).await.map_err(artifacts::failed)? {
+            job.log(LogLevel::Info, format!("attempt {} has already published the file", manifest.attempt));
+            return self.result(&manifest);
+        }
+        let plan = Plan::of(args).map_err(fault::invalid)?;
+        let manifest = self.report(plan, &job).await?;
+        tell(&job, "publish");
+        let published = artifacts::publish(store, &job, manifest).await?;
+        let result = self.result(published.manifest())?;
+        let text = match &published {
+            Published::New(_) => format!("{} rows, {} bytes: {}", result.rows, result.bytes, result.location),
+            Published::Existing(first) => format!("attempt {} was first; this one's file is removed", first.attempt),
+        };
+        job.log(LogLevel::Info, text);
+        let (done, unit, phase) = (result.rows, "rows".to_owned(), "done".to_owned());
+        job.progress(Progress { done, total: Some(done), unit, phase, ..Progress::default() });
+        Ok(result)
+    }
+}
+
+/// Sends the file into the store.
+async fn upload(made: &Made, mut writer: ArtifactWriter, job: &JobContext) -> Result<Staged, JobError> {
+    let sent = unless_cancelled(job, async {
+        let failed = |error: std::io::Error| fault::disk("read the finished file", &error);
+        let mut file = tokio::fs::File::open(&made.file).await.map_err(failed)?;
+        let total = file.metadata().await.map_err(failed)?.len();
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            if (&mut file).take(PIECE as u64).read_to_end(&mut piece).await.map_err(failed)? == 0 {
+                return Ok(());
+            }
+            writer.write(Bytes::from(piece)).await.map_err(artifacts::failed)?;
+            let (unit, phase) = ("bytes".to_owned(), "upload".to_owned());
+            job.progress(Progress { done: writer.bytes(), total: Some(total), unit, phase, ..Progress::default() });
+        }
+    });
+    if let Err(error) = sent.await {
+        // A dropped writer aborts in the background: whoever cancels does not wait for a store that hangs.
+        drop(writer);
+        return Err(error);
+    }
+    unless_cancelled(job, async { writer.finish().await.map_err(artifacts::failed) }).await
+}
+
+/// Waits for `work` unless the job is cancelled first.
+async fn unless_cancelled<T>(job: &JobContext, work: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
+    tokio::select! {
+        biased;
+        () = job.cancelled().cancelled() => Err(JobError::Cancelled),
+        worked = work => worked,
+    }
+}
+
+fn tell(job: &JobContext, phase: &str) {
+    job.progress(Progress { unit: "sheets".to_owned(), phase: phase.to_owned(), ..Progress::default() });
+}
+
+fn content_type(format: ReportFormat) -> &'static str {
+    match format {
+        ReportFormat::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        ReportFormat::Csv => "text/csv; charset=utf-8",
+        ReportFormat::Jsonl => "application/jsonl",
+        ReportFormat::Parquet => "application/vnd.apache.parquet",
+    }
+}
+
+/// What was asked for, so that two reports can be told to come from the same queries.
+fn sheets_sha256(sheets: &[ReportSheet]) -> String {
+    let mut digest = Sha256::new();
+    for sheet in sheets {
+        digest.update(sheet.sql.as_bytes());
+        digest.update([0]);
+    }
+    digest.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
