@@ -48,7 +48,7 @@ fn a_zip_archive_goes_on_with_another_file_that_has_its_own_header() {
              订单_3.csv {date}\n\u{feff}c\r\n\"two,\r\nthree\"\r\n"
         )
     );
-    let texts = "1 texts that begin like a formula got a ' in front, so that a spreadsheet shows and does not run them";
+    let texts = "1 texts that hold what could be a formula got a ' in front of it, so that a spreadsheet shows and does not run it";
     assert_eq!(notes, [format!("订单_1.csv: {texts}"), format!("订单_2.csv: {texts}")]);
     // A number of records that fills its last file begins no other.
     let (packed, _) = file(Format::Csv, &options, &columns, &[vec![Value::Null], vec![Value::Null]]).unwrap();
