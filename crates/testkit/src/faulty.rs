@@ -78,6 +78,8 @@ pub enum Fault {
     Unavailable,
     /// The process dies as by `kill -9`.
     Kill,
+    /// The call never returns; after an `After…` point it was done.
+    Stall,
 }
 
 /// Decides what happens at a point.
@@ -114,6 +116,7 @@ impl FaultyBroker {
             Fault::None => Ok(()),
             Fault::Unavailable => Err(BrokerError::Unavailable(format!("injected fault at {point:?}"))),
             Fault::Kill => kill_this_process().await,
+            Fault::Stall => std::future::pending().await,
         }
     }
 }
