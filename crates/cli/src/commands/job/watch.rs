@@ -16,7 +16,7 @@ use crate::output::{JobLine, Output, clean, progress_text};
 
 /// The first look comes after this time, each further one after twice as long up to [`SLOWEST`].
 const FASTEST: Duration = Duration::from_millis(25);
-const SLOWEST: Duration = Duration::from_millis(500);
+const SLOWEST: Duration = Duration::from_millis(100);
 
 /// Options of `job wait`.
 #[derive(Debug, Args)]
