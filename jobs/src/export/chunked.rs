@@ -178,13 +178,11 @@ async fn remove(services: &Services, file: &ManifestFile) {
 /// A record without a key is in no chunk.
 async fn refuse_null(job: &JobContext, source: &Source, plan: &Plan, chunks: &Chunks) -> Result<(), JobError> {
     let tail = format!("\n) AS q WHERE q.{} IS NULL LIMIT 1", quoted(&chunks.key));
-    match first(job, source, plan, "SELECT '1' FROM (", &tail, BTreeMap::new()).await? {
-        None => Ok(()),
-        Some(_) => {
-            let help = "name a column that is never null";
-            Err(fault::invalid(Invalid::new("chunks.key", format!("{:?} is null in a record", chunks.key), help)))
-        }
+    if first(job, source, plan, "SELECT '1' FROM (", &tail, BTreeMap::new()).await?.is_none() {
+        return Ok(());
     }
+    let help = "name a column that is never null";
+    Err(fault::invalid(Invalid::new("chunks.key", format!("{:?} is null in a record", chunks.key), help)))
 }
 
 /// A second record with the last key of a chunk would be in none.
@@ -197,13 +195,11 @@ async fn refuse_twin(
 ) -> Result<(), JobError> {
     let tail = format!("\n) AS q WHERE q.{} = :{AFTER} LIMIT 1 OFFSET 1", quoted(&chunks.key));
     let bounds = BTreeMap::from([bound(chunks, AFTER, last)]);
-    match first(job, source, plan, "SELECT '1' FROM (", &tail, bounds).await? {
-        None => Ok(()),
-        Some(_) => {
-            let problem = format!("{:?} has the value {} twice", chunks.key, last.unwrap_or_default());
-            Err(fault::invalid(Invalid::new("chunks.key", problem, "name a column whose values are unique")))
-        }
+    if first(job, source, plan, "SELECT '1' FROM (", &tail, bounds).await?.is_none() {
+        return Ok(());
     }
+    let problem = format!("{:?} has the value {} twice", chunks.key, last.unwrap_or_default());
+    Err(fault::invalid(Invalid::new("chunks.key", problem, "name a column whose values are unique")))
 }
 
 /// How many records all chunks will hold: a guess, because records are added meanwhile.

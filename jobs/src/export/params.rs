@@ -106,7 +106,7 @@ pub(super) fn bind(
 impl Param {
     /// Checks the declaration itself; for when the configuration is read.
     pub(super) fn validate(&self, name: &str) -> Result<(), Invalid> {
-        for value in self.one_of.iter() {
+        for value in &self.one_of {
             self.ty.text(value).map_err(|problem| self.refuse(&format!("{name}.one_of"), &problem))?;
         }
         match &self.default {

@@ -114,10 +114,10 @@ async fn an_attempt_goes_on_behind_the_chunks_of_the_last_one() {
     let manifest = bench.manifest("events").await.unwrap();
     let attempts: Vec<bool> = manifest.files.iter().map(|file| file.key.contains("/1-7/")).collect();
     let from_first = attempts.iter().filter(|first| **first).count();
-    assert!(from_first >= 3 && from_first < 1_000, "{from_first} of the chunks are the first attempt's");
+    assert!((3..1_000).contains(&from_first), "{from_first} of the chunks are the first attempt's");
     assert!(attempts.is_sorted_by(|a, b| a >= b), "the first ones");
     assert!(manifest.files[0].name == "events-0001.csv" && manifest.files[999].name == "events-1000.csv");
-    assert!(bench.orphans().await.iter().all(|key| !key.ends_with(".csv")), "{:?}", bench.orphans().await);
+    assert!(bench.orphans().await.iter().all(|key| !key.contains(".csv")), "{:?}", bench.orphans().await);
     assert!(bench.store.chunks(&manifest.queue, &manifest.job).await.unwrap().is_empty(), "records are forgotten");
     bench.store.verify(&result.key).await.unwrap();
 }
@@ -182,7 +182,7 @@ async fn chunks_of_another_export_are_not_continued() {
     let result = bench.run(&job("events", 2, 9), events(ExportFormat::Jsonl)).await.unwrap();
     let manifest = bench.manifest("events").await.unwrap();
     assert_eq!((result.rows, manifest.files.len()), (9_995, 1_000));
-    assert!(manifest.files.iter().all(|file| file.key.contains("/2-9/") && file.name.ends_with(".jsonl")));
+    assert!(manifest.files.iter().all(|file| file.key.contains("/2-9/") && file.name.contains(".jsonl")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

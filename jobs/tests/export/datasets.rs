@@ -54,7 +54,7 @@ const SINCE_POSTGRES: &str = "day >= :from and (status = any(:names) or :names i
 // The column has times as SQLite writes them.
 const SINCE_SQLITE: &str = "day || ' 12:00:00' >= :from and (:names is null)";
 
-fn sent(values: Value) -> serde_json::Map<String, Value> {
+fn sent(values: &Value) -> serde_json::Map<String, Value> {
     values.as_object().unwrap().clone()
 }
 
@@ -91,7 +91,7 @@ async fn datasets_of_sqlite() {
 
 async fn values_stay_values(bench: &Bench, id: &str) {
     let run = async |job: DetachedJob, dataset: &str, params: Value, format| {
-        let query = ExportQuery { format, ..ExportQuery::dataset(dataset, sent(params)) };
+        let query = ExportQuery { format, ..ExportQuery::dataset(dataset, sent(&params)) };
         bench.run(&job, query).await
     };
     let text = async |name: &str, dataset: &str, params: Value| {

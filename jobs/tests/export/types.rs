@@ -65,7 +65,7 @@ async fn every_type_of_postgres() {
     let error = discarded(bench.export("multi", "select int4multirange() as reaches").await);
     assert!(error.contains("cast the column to text in the query"), "{error}");
     for zone in ["UTC", "Asia/Shanghai", "America/St_Johns"] {
-        let ours = export(&zone.replace("/", "-"), zone, ExportFormat::Csv).await;
+        let ours = export(&zone.replace('/', "-"), zone, ExportFormat::Csv).await;
         let theirs = copied(&mut connection, zone).await;
         for (ours, theirs) in ours.lines().zip(theirs.lines()) {
             assert_eq!(ours, theirs, "in {zone}");
@@ -78,7 +78,7 @@ async fn every_type_of_postgres() {
     assert!(records[0].as_object().unwrap().values().all(serde_json::Value::is_null), "{}", records[0]);
     let first = &records[1];
     for (column, value) in [
-        ("id", r#"9223372036854775807"#),
+        ("id", "9223372036854775807"),
         ("exact", r#""12345678901234567890.123456789""#),
         ("price", r#""1234.50""#),
         ("share", "0.1"),

@@ -101,16 +101,13 @@ impl Layout {
             let label = said.and_then(|said| said.label.clone()).unwrap_or_else(|| column.name().to_owned());
             let type_name = column.type_info().to_string();
             layout.described.push(lovage_artifacts::Column { name: label.clone(), type_name });
-            let (ty, wire, cast) = match said.map(ColumnOptions::ty).transpose()?.flatten() {
-                Some(ty) => {
-                    let (wire, target) = wanted(ty);
-                    layout.wanted.push(Some(Wanted { target, back: back(column, ty) }));
-                    (ty, wire, None)
-                }
-                None => {
-                    layout.wanted.push(None);
-                    own(column, typmods.get(index).copied().flatten(), format)
-                }
+            let (ty, wire, cast) = if let Some(ty) = said.map(ColumnOptions::ty).transpose()?.flatten() {
+                let (wire, target) = wanted(ty);
+                layout.wanted.push(Some(Wanted { target, back: back(column, ty) }));
+                (ty, wire, None)
+            } else {
+                layout.wanted.push(None);
+                own(column, typmods.get(index).copied().flatten(), format)
             };
             layout.columns.push(Column::new(label, ty));
             layout.names.push(column.name().to_owned());

@@ -54,8 +54,8 @@ impl Session {
             )));
         };
         let mut connection = connected.map_err(failed)?;
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        sqlx::raw_sql(begin).execute(&mut connection).await.map_err(failed)?;
+        let transaction = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        sqlx::raw_sql(transaction).execute(&mut connection).await.map_err(failed)?;
         let settings =
             sqlx::query_as::<_, (i32, String, Option<String>)>(SETTINGS).bind(format!("{}ms", timeout.as_millis()));
         let (pid, snapshot, began) = settings.bind(zone).fetch_one(&mut connection).await.map_err(failed)?;

@@ -91,7 +91,7 @@ pub async fn run(context: &Context, args: &DemoArgs) -> Outcome {
             cancels: true,
             announce: None,
         };
-        let began = Instant::now();
+        let started = Instant::now();
         let view = match work.run(context, job).await {
             Ok(view) if view.state == State::Completed => view,
             other => {
@@ -99,7 +99,7 @@ pub async fn run(context: &Context, args: &DemoArgs) -> Outcome {
                 return conclude(context.output, other?);
             }
         };
-        files.push(Made::new(what, &view, began.elapsed())?);
+        files.push(Made::new(what, &view, started.elapsed())?);
     }
     private.give_back().await;
     let first = files.first().map(|file| file.artifact.clone()).unwrap_or_default();

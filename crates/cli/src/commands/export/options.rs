@@ -16,7 +16,7 @@ pub struct ExportOptions {
     /// A value of one of the dataset's parameters, e.g. from=2024-01-31; again for each, and for each value of a list
     #[arg(long, value_name = "NAME=VALUE", conflicts_with = "sql")]
     param: Vec<String>,
-    /// A query instead of a dataset, where the worker takes one (LOVAGE_ALLOW_RAW_SQL)
+    /// A query instead of a dataset, where the worker is set up to take one
     #[arg(long, value_name = "SELECT")]
     sql: Option<String>,
     /// The source of that query [default: default]
