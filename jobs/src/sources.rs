@@ -29,11 +29,7 @@ impl Sources {
 
     /// Adds the database at `url`: `postgres://user@host/database` or `sqlite:path`.
     pub fn add(&mut self, name: &str, url: &str) -> Result<(), Invalid> {
-        let spelled = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
-        if name.is_empty() || name.len() > 64 || !name.chars().all(spelled) {
-            let help = "use 1 to 64 characters of a-z, 0-9, `_` and `-`";
-            return Err(Invalid::new("sources", format!("has the name {name:?}"), help));
-        }
+        check_name("sources", name)?;
         let source = Source::parse(&format!("sources.{name}.url"), url)?;
         self.0.insert(name.to_owned(), source);
         Ok(())
@@ -56,6 +52,16 @@ impl Sources {
             Invalid::new("source", format!("{name:?} is not configured on this worker"), help)
         })
     }
+}
+
+/// The name of a source or a dataset.
+pub(crate) fn check_name(field: &str, name: &str) -> Result<(), Invalid> {
+    let spelled = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(spelled) {
+        let help = "use 1 to 64 characters of a-z, 0-9, `_` and `-`";
+        return Err(Invalid::new(field, format!("has the name {name:?}"), help));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Sources {

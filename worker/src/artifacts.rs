@@ -5,7 +5,12 @@
 //! files builds without the store.
 
 use async_trait::async_trait;
-use lovage_artifacts::{ArtifactError, ArtifactStore, AttemptKey, LeaseCheck, LeaseLost, Manifest, Published};
+use lovage_artifacts::{
+    ArtifactError, ArtifactStore, AttemptKey, LeaseCheck, LeaseLost, MANIFEST_VERSION, Manifest, ManifestFile,
+    Published, sha256_hex,
+};
+use lovage_core::{Invalid, LogLevel, Tenant, Timestamp};
+use serde::Serialize;
 
 use crate::context::JobContext;
 use crate::handler::JobError;
@@ -37,6 +42,49 @@ pub fn failed(error: ArtifactError) -> JobError {
         ArtifactError::Deleted(_) => JobError::Discard(error.into()),
         // Also what a person has to mend: the job waits and shows the reason.
         other => JobError::Retry(other.into()),
+    }
+}
+
+/// What a job asks for, in one number: its arguments and its tenant. What the configuration adds may change between
+/// attempts.
+pub fn request(args: &impl Serialize, tenant: Option<&Tenant>) -> Result<String, JobError> {
+    let args = serde_json::to_string(args).map_err(|error| JobError::Discard(error.into()))?;
+    Ok(sha256_hex(&format!("{}\n{args}", tenant.map_or("", Tenant::as_str))))
+}
+
+/// The job's manifest, if an attempt has published: then there is nothing left to do. An id that was used before for
+/// something else, or whose files were deleted, is refused.
+pub async fn published(store: &ArtifactStore, job: &JobContext, request: &str) -> Result<Option<Manifest>, JobError> {
+    let manifest = match store.published(job.queue(), job.id()).await {
+        Err(ArtifactError::NotFound(_)) => return Ok(None),
+        found => found.map_err(failed)?,
+    };
+    if manifest.request_sha256.as_ref().is_some_and(|found| found != request) {
+        let problem = "was used before for an export with other arguments or of another tenant";
+        let help = "choose another id, or delete that export";
+        return Err(JobError::Discard(Invalid::new("id", problem, help).into()));
+    }
+    job.log(LogLevel::Info, format!("attempt {} has already published the file", manifest.attempt));
+    Ok(Some(manifest))
+}
+
+/// A manifest of this attempt that names these files.
+pub fn manifest(job: &JobContext, now: Timestamp, request: String, files: Vec<ManifestFile>) -> Manifest {
+    Manifest {
+        version: MANIFEST_VERSION,
+        queue: job.queue().clone(),
+        job: job.id().clone(),
+        kind: job.kind().clone(),
+        attempt: job.attempt(),
+        token: job.token(),
+        producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
+        created_at: now,
+        expires_at: None,
+        tenant: job.tenant().cloned(),
+        dataset: None,
+        request_sha256: Some(request),
+        chunked: false,
+        files,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -11,6 +12,7 @@ use lovage_core::{JobId, Kind, LogLevel, Progress, QueueName, Tenant, Timestamp}
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::Attempt;
+use crate::handler::JobError;
 
 /// The lease of an attempt is gone or cannot be confirmed: nothing may be published.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -110,6 +112,15 @@ impl JobContext {
     /// worker ends. Clean up and return [`JobError::Cancelled`](crate::JobError::Cancelled) within a few seconds.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.attempt.cancelled
+    }
+
+    /// Waits for `work` unless the attempt is to stop first; then the work is dropped.
+    pub async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
+        tokio::select! {
+            biased;
+            () = self.cancelled().cancelled() => Err(JobError::Cancelled),
+            worked = work => worked,
+        }
     }
 
     /// Whether the attempt should stop; for loops that do not await.

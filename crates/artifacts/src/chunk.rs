@@ -9,13 +9,15 @@
 //! comes second, leaves it. When the job can run no more the sweeper removes the records first, then the files, so that a job
 //! that is redriven meanwhile begins anew and never continues from a file that is gone.
 
-use futures::TryStreamExt as _;
+use std::collections::HashMap;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lovage_core::{JobId, QueueName};
-use object_store::ObjectStoreExt as _;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ArtifactError;
-use crate::keys::{AttemptKey, chunk_key, is_chunk, job_folder, path};
+use crate::expire::READS;
+use crate::keys::{AttemptKey, chunk_key, is_chunk};
 use crate::manifest::ManifestFile;
 use crate::publish::LeaseCheck;
 use crate::store::ArtifactStore;
@@ -48,18 +50,32 @@ impl Chunk {
 }
 
 impl ArtifactStore {
-    /// The committed chunks of a job, in order. Fails if the file of one is not there in its full length.
+    /// The committed chunks of a job, in order. Fails if the file of one is not there in its full length. One listing, then
+    /// the records side by side.
     pub async fn chunks(&self, queue: &QueueName, job: &JobId) -> Result<Vec<Chunk>, ArtifactError> {
-        let mut chunks: Vec<Chunk> = Vec::new();
-        while let Some(chunk) = self.chunk(queue, job, chunks.len() as u32 + 1).await? {
-            let key = &chunk.file.key;
-            let found = self.objects().head(&path(key)?).await;
-            let bytes = found.map_err(|error| ArtifactError::from_store(&format!("look at {key}"), &error))?.size;
-            if bytes != chunk.file.bytes {
-                let problem = format!("{key} has {bytes} bytes; its record says {}", chunk.file.bytes);
-                return Err(ArtifactError::Mismatch(problem));
+        let objects = self.job_objects(queue, job).await?;
+        let (records, files): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(key, _)| is_chunk(key));
+        let files: HashMap<String, u64> = files.into_iter().collect();
+        let mut numbers: Vec<String> = records.into_iter().map(|(key, _)| key).collect();
+        // Numbers have leading zeros, so the order of the keys is theirs.
+        numbers.sort_unstable();
+        let read = |key: String| async move { self.record::<Chunk>(&key, VERSION).await };
+        let read: Vec<Option<Chunk>> =
+            stream::iter(numbers.into_iter().map(read)).buffered(READS).try_collect().await?;
+        let mut chunks: Vec<Chunk> = Vec::with_capacity(read.len());
+        for chunk in read.into_iter().flatten() {
+            if chunk.number != chunks.len() as u32 + 1 {
+                break;
             }
-            chunks.push(chunk);
+            let key = &chunk.file.key;
+            match files.get(key) {
+                None => return Err(ArtifactError::NotFound(key.clone())),
+                Some(bytes) if *bytes != chunk.file.bytes => {
+                    let problem = format!("{key} has {bytes} bytes; its record says {}", chunk.file.bytes);
+                    return Err(ArtifactError::Mismatch(problem));
+                }
+                Some(_) => chunks.push(chunk),
+            }
         }
         Ok(chunks)
     }
@@ -90,15 +106,9 @@ impl ArtifactStore {
 
     /// Removes the records of a job's chunks. The files stay.
     pub async fn forget_chunks(&self, queue: &QueueName, job: &JobId) -> Result<(), ArtifactError> {
-        let folder = job_folder(queue, job);
-        let failed = |error| ArtifactError::from_store(&format!("list {folder}"), &error);
-        let mut objects = self.objects().list(Some(&path(folder.trim_end_matches('/'))?));
-        while let Some(object) = objects.try_next().await.map_err(failed)? {
-            if is_chunk(object.location.as_ref()) {
-                self.remove(object.location.as_ref()).await?;
-            }
-        }
-        Ok(())
+        let objects = self.job_objects(queue, job).await?;
+        let records = objects.into_iter().filter(|(key, _)| is_chunk(key));
+        self.remove_all(records.map(|(key, _)| key)).await
     }
 
     async fn chunk(&self, queue: &QueueName, job: &JobId, number: u32) -> Result<Option<Chunk>, ArtifactError> {

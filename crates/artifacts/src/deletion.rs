@@ -12,12 +12,11 @@
 //!
 //! A hold keeps the data: it is asked before the record is put and once more after, see `hold.rs`.
 
-use futures::TryStreamExt as _;
 use lovage_core::{Invalid, JobId, Kind, QueueName, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ArtifactError;
-use crate::keys::{deleted_key, is_chunk, job_folder, parse_data_key, path};
+use crate::keys::{deleted_key, is_chunk, parse_data_key};
 use crate::manifest::{Manifest, ManifestFile};
 use crate::store::ArtifactStore;
 
@@ -177,9 +176,7 @@ impl ArtifactStore {
         let deletion = self.put_record(&deleted_key(queue, job), deletion, VERSION).await?;
         // A hold that was granted before the record was there.
         self.refuse_held(queue, job).await?;
-        for file in &manifest.files {
-            self.remove(&file.key).await?;
-        }
+        self.remove_all(manifest.files.iter().map(|file| file.key.clone())).await?;
         self.remove_data(queue, job).await?;
         Ok(deletion)
     }
@@ -206,15 +203,8 @@ impl ArtifactStore {
 
     /// Removes every file of every attempt of a job that has its manifest: none of them can be published any more.
     async fn remove_data(&self, queue: &QueueName, job: &JobId) -> Result<(), ArtifactError> {
-        let folder = job_folder(queue, job);
-        let mut objects = self.objects().list(Some(&path(folder.trim_end_matches('/'))?));
-        let failed = |error| ArtifactError::from_store(&format!("list {folder}"), &error);
-        while let Some(object) = objects.try_next().await.map_err(failed)? {
-            let key = object.location.as_ref();
-            if parse_data_key(key).is_some() || is_chunk(key) {
-                self.remove(object.location.as_ref()).await?;
-            }
-        }
-        Ok(())
+        let objects = self.job_objects(queue, job).await?;
+        let data = objects.into_iter().filter(|(key, _)| parse_data_key(key).is_some() || is_chunk(key));
+        self.remove_all(data.map(|(key, _)| key)).await
     }
 }

@@ -35,11 +35,20 @@ impl RunningDigest {
 
     /// The hash as 64 lower-case hexadecimal digits.
     pub(crate) fn hex(self) -> String {
-        self.hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+        hex(self.hash)
     }
+}
+
+/// SHA-256 of a short text, as manifests write it: 64 lower-case hexadecimal digits.
+pub fn sha256_hex(text: &str) -> String {
+    hex(Sha256::new().chain_update(text))
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

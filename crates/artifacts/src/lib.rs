@@ -42,6 +42,7 @@ mod writer;
 pub use chunk::Chunk;
 pub use config::StoreConfig;
 pub use deletion::{DeleteOptions, DeletedBy, DeletedFile, Deletion};
+pub use digest::sha256_hex;
 pub use error::{ArtifactError, LeaseLost};
 pub use expire::{ExpireOptions, ExpireReport, Expired};
 pub use hold::Hold;

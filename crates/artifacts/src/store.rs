@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lovage_core::{JobId, QueueName};
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use tokio::sync::OnceCell;
 
 use crate::config::{Address, Scheme, StoreConfig};
 use crate::error::ArtifactError;
-use crate::keys::{AttemptKey, FileName, manifest_key, path};
+use crate::expire::READS;
+use crate::keys::{AttemptKey, FileName, job_folder, manifest_key, path};
 use crate::manifest::Manifest;
 use crate::open::{self, Opened};
 use crate::sign::Signs;
@@ -148,6 +149,24 @@ impl ArtifactStore {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(ArtifactError::from_store(&format!("remove {key}"), &error)),
         }
+    }
+
+    /// Removes objects, some at a time.
+    pub(crate) async fn remove_all(&self, keys: impl Iterator<Item = String>) -> Result<(), ArtifactError> {
+        let removed = stream::iter(keys.map(|key| async move { self.remove(&key).await })).buffer_unordered(READS);
+        removed.try_collect().await
+    }
+
+    /// The keys and lengths of everything that lies in a job's folder.
+    pub(crate) async fn job_objects(
+        &self,
+        queue: &QueueName,
+        job: &JobId,
+    ) -> Result<Vec<(String, u64)>, ArtifactError> {
+        let folder = job_folder(queue, job);
+        let failed = |error| ArtifactError::from_store(&format!("list {folder}"), &error);
+        let objects = self.0.store.list(Some(&path(folder.trim_end_matches('/'))?)).map_err(failed);
+        objects.map_ok(|object| (object.location.to_string(), object.size)).try_collect().await
     }
 
     /// Whether the store can be reached, written, and keeps the first of two objects put under one key, on which

@@ -14,7 +14,7 @@ use futures::TryStreamExt as _;
 use lovage_core::{JobId, QueueName, Timestamp};
 
 use crate::error::ArtifactError;
-use crate::keys::{AttemptKey, JOBS, is_chunk, parse_data_key, parse_job_key, path};
+use crate::keys::{JOBS, is_chunk, parse_data_key, parse_job_key, path};
 use crate::leftovers;
 use crate::manifest::Manifest;
 use crate::store::ArtifactStore;
@@ -59,7 +59,8 @@ pub struct SweepReport {
 
 /// What is known about the job whose objects are being listed; they come one after the other.
 struct Known {
-    attempt: AttemptKey,
+    queue: QueueName,
+    job: JobId,
     live: bool,
     manifest: Option<Manifest>,
     /// Whether the records of its chunks are gone.
@@ -80,16 +81,23 @@ impl ArtifactStore {
         let failed = |error| ArtifactError::from_store("list the store", &error);
         while let Some(object) = objects.try_next().await.map_err(failed)? {
             let key = object.location.as_ref();
-            let Some((attempt, _)) = parse_data_key(key) else {
-                self.sweep_chunk(key, &object, options, &is_live).await?;
-                continue;
-            };
-            report.examined += 1;
+            let data = parse_data_key(key).is_some();
+            let owner = parse_job_key(key).filter(|_| data || is_chunk(key));
+            let Some((queue, job, _)) = owner else { continue };
+            report.examined += u64::from(data);
             let modified = object.last_modified.timestamp_millis().max(0) as u64;
             if !options.is_old(Timestamp::from_millis(modified)) {
                 continue;
             }
-            let job = self.known(known.take(), attempt, &is_live).await?;
+            let job = self.known(known.take(), queue, job, &is_live).await?;
+            if !data {
+                // The record of a chunk: after the manifest, and when the job can run no more, nobody reads it.
+                if !job.live && !options.dry_run {
+                    self.remove(key).await?;
+                }
+                known = Some(job);
+                continue;
+            }
             let named = job.manifest.as_ref().is_some_and(|manifest| manifest.files.iter().any(|file| file.key == key));
             let orphan = !job.live && !named;
             known = Some(job);
@@ -101,12 +109,13 @@ impl ArtifactStore {
                 if !options.dry_run {
                     let known = known.as_mut().filter(|known| known.manifest.is_none() && !known.forgotten);
                     if let Some(known) = known {
-                        let AttemptKey { queue, job, .. } = &known.attempt;
+                        let Known { queue, job, .. } = &*known;
                         // Before the first of their files, and asked again after: an attempt that began meanwhile looks at
                         // the records once more before it publishes. It finds none, or is found here.
                         self.forget_chunks(queue, job).await?;
-                        known.live = is_live(queue.clone(), job.clone()).await;
+                        let live = is_live(queue.clone(), job.clone()).await;
                         known.manifest = self.existing(queue, job).await?;
+                        known.live = live;
                         known.forgotten = true;
                         if known.live || known.manifest.is_some() {
                             continue;
@@ -124,41 +133,24 @@ impl ArtifactStore {
         Ok(report)
     }
 
-    /// Removes the record of a chunk whose job can run no more. After its manifest nobody reads it.
-    async fn sweep_chunk<F, A>(
+    /// What is known about a job, asked again only when it is another one than before.
+    async fn known<F, A>(
         &self,
-        key: &str,
-        object: &object_store::ObjectMeta,
-        options: SweepOptions,
+        before: Option<Known>,
+        queue: QueueName,
+        job: JobId,
         is_live: &F,
-    ) -> Result<(), ArtifactError>
+    ) -> Result<Known, ArtifactError>
     where
         F: Fn(QueueName, JobId) -> A + Send + Sync,
         A: Future<Output = bool> + Send,
     {
-        let modified = Timestamp::from_millis(object.last_modified.timestamp_millis().max(0) as u64);
-        if !is_chunk(key) || options.dry_run || !options.is_old(modified) {
-            return Ok(());
-        }
-        match parse_job_key(key) {
-            Some((queue, job, _)) if !is_live(queue.clone(), job.clone()).await => self.remove(key).await,
-            _ => Ok(()),
-        }
-    }
-
-    /// What is known about the attempt's job, asked again only when it is another job than before.
-    async fn known<F, A>(&self, before: Option<Known>, attempt: AttemptKey, is_live: &F) -> Result<Known, ArtifactError>
-    where
-        F: Fn(QueueName, JobId) -> A + Send + Sync,
-        A: Future<Output = bool> + Send,
-    {
-        let same = |known: &Known| known.attempt.queue == attempt.queue && known.attempt.job == attempt.job;
-        if let Some(known) = before.filter(same) {
+        if let Some(known) = before.filter(|known| known.queue == queue && known.job == job) {
             return Ok(known);
         }
-        let live = is_live(attempt.queue.clone(), attempt.job.clone()).await;
+        let live = is_live(queue.clone(), job.clone()).await;
         // The order matters, see the head of this file.
-        let manifest = if live { None } else { self.existing(&attempt.queue, &attempt.job).await? };
-        Ok(Known { attempt, live, manifest, forgotten: false })
+        let manifest = if live { None } else { self.existing(&queue, &job).await? };
+        Ok(Known { queue, job, live, manifest, forgotten: false })
     }
 }

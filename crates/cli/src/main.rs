@@ -9,7 +9,6 @@ mod beside;
 mod commands;
 mod config;
 mod doors;
-mod duration;
 mod error;
 mod instant;
 mod lifecycle;

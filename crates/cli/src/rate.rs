@@ -2,7 +2,7 @@
 
 use lovage_core::Rate;
 
-use crate::duration;
+use lovage_core::duration;
 
 const HELP: &str = "use a count and a time: 100/s, 5/m, 1000/h or 10/250ms";
 

@@ -10,7 +10,8 @@ use tracing::info;
 use crate::beside::Beside;
 use crate::config::Config;
 use crate::error::{Failure, Outcome};
-use crate::{duration, rooms};
+use crate::rooms;
+use lovage_core::duration;
 
 /// A relay into the broker that the settings name. Nothing is connected yet.
 pub fn relay(config: &Config, address: Address) -> Relay {

@@ -7,6 +7,7 @@
 
 mod check;
 mod clock;
+pub mod duration;
 mod error;
 mod event;
 mod flow;

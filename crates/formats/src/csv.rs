@@ -9,24 +9,21 @@
 //! would take for text; and a `'` in front of every text that a spreadsheet would run as a formula
 //! (<https://owasp.org/www-community/attacks/CSV_Injection>). Numbers are never touched.
 
-use std::io::Write as _;
+use std::io;
 
 use jiff::tz::TimeZone;
 use lovage_core::Invalid;
 
 use crate::encoder::{Encoder, Options, Output, Summary};
 use crate::error::EncodeError;
+use crate::lines::Lines;
 use crate::schema::Column;
 use crate::value::Value;
 use crate::{civil, text};
 
-/// Bytes that are collected before they are handed on.
-const FULL: usize = 64 * 1024;
-
 /// Writes one of the dialects.
 pub(crate) struct Csv {
-    out: Output,
-    buffer: Vec<u8>,
+    lines: Lines,
     dialect: Dialect,
     delimiter: u8,
     zone: TimeZone,
@@ -61,76 +58,75 @@ impl Csv {
             }
         };
         let mut csv = Self {
-            out,
-            buffer: Vec::with_capacity(FULL + FULL / 8),
+            lines: Lines::new(out),
             dialect,
             delimiter,
             zone: options.zone.clone(),
             one_column: columns.len() == 1,
             defused: 0,
         };
-        csv.header(columns);
+        csv.header(columns)?;
         Ok(csv)
     }
 
-    fn header(&mut self, columns: &[Column]) {
+    fn header(&mut self, columns: &[Column]) -> io::Result<()> {
         if self.dialect == Dialect::Excel {
-            self.buffer.extend_from_slice("\u{feff}".as_bytes());
+            self.lines.buffer.extend_from_slice("\u{feff}".as_bytes());
         }
         for (index, column) in columns.iter().enumerate() {
             if index > 0 {
-                self.buffer.push(self.delimiter);
+                self.lines.buffer.push(self.delimiter);
             }
             if self.dialect == Dialect::Excel {
                 let name = column.title(&self.zone);
                 self.push_defused(&name);
             } else {
-                push_quoted(&mut self.buffer, column.name.as_bytes(), self.delimiter, self.one_column);
+                push_quoted(&mut self.lines.buffer, column.name.as_bytes(), self.delimiter, self.one_column);
             }
         }
-        self.end_record();
         // Only texts of records are counted.
         self.defused = 0;
+        self.end_record()
     }
 
-    fn end_record(&mut self) {
-        self.buffer.extend_from_slice(if self.dialect == Dialect::Excel { b"\r\n" } else { b"\n" });
+    fn end_record(&mut self) -> io::Result<()> {
+        self.lines.end(if self.dialect == Dialect::Excel { b"\r\n" } else { b"\n" })
     }
 
     fn push_plain(&mut self, value: &Value<'_>) {
         match value {
             Value::Text(text) | Value::Json(text) => {
-                push_quoted(&mut self.buffer, text.as_bytes(), self.delimiter, self.one_column);
+                push_quoted(&mut self.lines.buffer, text.as_bytes(), self.delimiter, self.one_column);
             }
             // No other value's text is empty or holds a mark.
-            value => text::push(&mut self.buffer, value, &self.zone),
+            value => text::push(&mut self.lines.buffer, value, &self.zone),
         }
     }
 
     fn push_excel(&mut self, value: &Value<'_>) {
         match *value {
             Value::Text(text) | Value::Json(text) => self.push_defused(text),
-            Value::Bool(value) => self.buffer.extend_from_slice(if value { b"TRUE" } else { b"FALSE" }),
+            Value::Bool(value) => self.lines.buffer.extend_from_slice(if value { b"TRUE" } else { b"FALSE" }),
             Value::Timestamp(micros) => self.push_moment(micros, micros),
             Value::TimestampTz(micros) => {
                 self.push_moment(micros, text::local(micros, civil::offset(&self.zone, micros)));
             }
-            ref value => text::push(&mut self.buffer, value, &self.zone),
+            ref value => text::push(&mut self.lines.buffer, value, &self.zone),
         }
     }
 
     fn push_moment(&mut self, micros: i64, local: i64) {
-        if !civil::push_infinite_instant(&mut self.buffer, micros) {
+        if !civil::push_infinite_instant(&mut self.lines.buffer, micros) {
             // Excel keeps milliseconds; more digits make it take the cell for a text.
-            let before_christ = text::push_moment(&mut self.buffer, local, b' ', 3);
-            text::push_era(&mut self.buffer, before_christ);
+            let before_christ = text::push_moment(&mut self.lines.buffer, local, b' ', 3);
+            text::push_era(&mut self.lines.buffer, before_christ);
         }
     }
 
     fn push_defused(&mut self, text: &str) {
         let defused = defused(text);
         self.defused += u64::from(defused.is_some());
-        push_quoted(&mut self.buffer, defused.as_deref().unwrap_or(text).as_bytes(), self.delimiter, false);
+        push_quoted(&mut self.lines.buffer, defused.as_deref().unwrap_or(text).as_bytes(), self.delimiter, false);
     }
 }
 
@@ -138,24 +134,18 @@ impl Encoder for Csv {
     fn record(&mut self, values: &[Value<'_>]) -> Result<(), EncodeError> {
         for (index, value) in values.iter().enumerate() {
             if index > 0 {
-                self.buffer.push(self.delimiter);
+                self.lines.buffer.push(self.delimiter);
             }
             match self.dialect {
                 Dialect::Plain => self.push_plain(value),
                 Dialect::Excel => self.push_excel(value),
             }
         }
-        self.end_record();
-        if self.buffer.len() >= FULL {
-            self.out.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
+        Ok(self.end_record()?)
     }
 
     fn finish(mut self: Box<Self>) -> Result<Summary, EncodeError> {
-        self.out.write_all(&self.buffer)?;
-        self.out.flush()?;
+        self.lines.finish()?;
         let mut notes = Vec::new();
         if self.defused > 0 {
             notes.push(format!(

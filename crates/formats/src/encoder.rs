@@ -104,8 +104,8 @@ impl FromStr for Format {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         Self::ALL.into_iter().find(|format| format.as_str() == text).ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.iter().map(|format| format.as_str()).collect();
-            Invalid::new("format", format!("is {text:?}"), format!("use one of: {}", names.join(", ")))
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            Invalid::new("format", format!("is {text:?}"), format!("use one of: {names}"))
         })
     }
 }

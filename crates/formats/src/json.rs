@@ -11,17 +11,14 @@ use jiff::tz::TimeZone;
 
 use crate::encoder::{Encoder, Options, Output, Summary};
 use crate::error::EncodeError;
+use crate::lines::Lines;
 use crate::schema::Column;
 use crate::value::Value;
 use crate::{civil, text};
 
-/// Bytes that are collected before they are handed on.
-const FULL: usize = 64 * 1024;
-
 /// Writes JSON Lines.
 pub(crate) struct Jsonl {
-    out: Output,
-    buffer: Vec<u8>,
+    lines: Lines,
     zone: TimeZone,
     /// What stands in front of each value: `{"id":`, then `,"name":`.
     keys: Vec<Vec<u8>>,
@@ -36,11 +33,11 @@ impl Jsonl {
             key
         });
         let (keys, zone) = (keys.collect(), options.zone.clone());
-        Self { out, buffer: Vec::with_capacity(FULL + FULL / 8), zone, keys }
+        Self { lines: Lines::new(out), zone, keys }
     }
 
     fn push(&mut self, value: &Value<'_>) {
-        let out = &mut self.buffer;
+        let out = &mut self.lines.buffer;
         match *value {
             Value::Null | Value::Json("") => out.extend_from_slice(b"null"),
             Value::Bool(value) => out.extend_from_slice(if value { b"true" } else { b"false" }),
@@ -72,21 +69,15 @@ impl Encoder for Jsonl {
     fn record(&mut self, values: &[Value<'_>]) -> Result<(), EncodeError> {
         for (index, value) in values.iter().enumerate() {
             if let Some(key) = self.keys.get(index) {
-                self.buffer.extend_from_slice(key);
+                self.lines.buffer.extend_from_slice(key);
             }
             self.push(value);
         }
-        self.buffer.extend_from_slice(b"}\n");
-        if self.buffer.len() >= FULL {
-            self.out.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
+        Ok(self.lines.end(b"}\n")?)
     }
 
     fn finish(mut self: Box<Self>) -> Result<Summary, EncodeError> {
-        self.out.write_all(&self.buffer)?;
-        self.out.flush()?;
+        self.lines.finish()?;
         Ok(Summary::default())
     }
 }

@@ -13,6 +13,7 @@ mod decimal;
 mod encoder;
 mod error;
 mod json;
+mod lines;
 mod pack;
 mod schema;
 mod text;

@@ -1,18 +1,13 @@
 //! `export.report`: the attempt from its arguments to the published file.
 
-use std::fmt::Write as _;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lovage_artifacts::{
-    ArtifactStore, ArtifactWriter, MANIFEST_VERSION, Manifest, ManifestFile, Origin, Published, Staged,
-};
+use lovage_artifacts::{ArtifactStore, ArtifactWriter, Manifest, Origin, Published, Staged, sha256_hex};
 use lovage_core::{Clock, LogLevel, Progress};
 use lovage_payloads::{ExportReport, ReportFormat, ReportResult, ReportSheet};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions, artifacts};
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -59,10 +54,10 @@ impl ExportReportHandler {
         Self { services, one: Arc::new(Semaphore::new(1)) }
     }
 
-    async fn report(&self, plan: Plan, job: &JobContext) -> Result<Manifest, JobError> {
+    async fn report(&self, plan: Plan, job: &JobContext, request: String) -> Result<Manifest, JobError> {
         let digest = sheets_sha256(&plan.sheets);
         let (name, format) = (plan.name.clone(), plan.format);
-        let (made, workplace) = unless_cancelled(job, self.make(plan, job)).await?;
+        let (made, workplace) = job.unless_cancelled(self.make(plan, job)).await?;
         let writer = self.services.artifacts.create(&artifacts::owner(job), &name, content_type(format));
         let staged = upload(&made, writer.map_err(artifacts::failed)?, job).await?;
         drop(workplace);
@@ -70,7 +65,11 @@ impl ExportReportHandler {
             Origin { source: "artifacts".into(), engine: "polars".into(), snapshot: None, query_sha256: Some(digest) };
         let mut file = staged.into_file(Some(made.rows), made.columns, Some(origin));
         file.notes = made.notes;
-        Ok(self.manifest(job, file))
+        let now = self.services.clock.now();
+        Ok(Manifest {
+            expires_at: self.services.keep.map(|keep| now.plus(keep)),
+            ..artifacts::manifest(job, now, request, vec![file])
+        })
     }
 
     async fn make(&self, plan: Plan, job: &JobContext) -> Result<(Made, Workplace), JobError> {
@@ -99,26 +98,6 @@ impl ExportReportHandler {
         job.blocking(move || make::make(&order, workplace.folder.path(), &inner).map(|made| (made, workplace))).await
     }
 
-    fn manifest(&self, job: &JobContext, file: ManifestFile) -> Manifest {
-        let now = self.services.clock.now();
-        Manifest {
-            version: MANIFEST_VERSION,
-            queue: job.queue().clone(),
-            job: job.id().clone(),
-            kind: job.kind().clone(),
-            attempt: job.attempt(),
-            token: job.token(),
-            producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
-            created_at: now,
-            expires_at: self.services.keep.map(|keep| now.plus(keep)),
-            tenant: job.tenant().cloned(),
-            dataset: None,
-            request_sha256: None,
-            chunked: false,
-            files: vec![file],
-        }
-    }
-
     fn result(&self, manifest: &Manifest) -> Result<ReportResult, JobError> {
         let file = manifest.files.first().ok_or_else(|| anyhow::anyhow!("the manifest names no file"))?;
         Ok(ReportResult {
@@ -144,12 +123,12 @@ impl Handler for ExportReportHandler {
 
     async fn run(&self, args: ExportReport, job: JobContext) -> Result<ReportResult, JobError> {
         let store = &self.services.artifacts;
-        if let Some(manifest) = store.existing(job.queue(), job.id()).await.map_err(artifacts::failed)? {
-            job.log(LogLevel::Info, format!("attempt {} has already published the file", manifest.attempt));
+        let request = artifacts::request(&args, job.tenant())?;
+        if let Some(manifest) = artifacts::published(store, &job, &request).await? {
             return self.result(&manifest);
         }
         let plan = Plan::of(args).map_err(fault::invalid)?;
-        let manifest = self.report(plan, &job).await?;
+        let manifest = self.report(plan, &job, request).await?;
         tell(&job, "publish");
         let published = artifacts::publish(store, &job, manifest).await?;
         let result = self.result(published.manifest())?;
@@ -166,7 +145,7 @@ impl Handler for ExportReportHandler {
 
 /// Sends the file into the store.
 async fn upload(made: &Made, mut writer: ArtifactWriter, job: &JobContext) -> Result<Staged, JobError> {
-    let sent = unless_cancelled(job, async {
+    let sent = job.unless_cancelled(async {
         let failed = |error: std::io::Error| fault::disk("read the finished file", &error);
         let mut file = tokio::fs::File::open(&made.file).await.map_err(failed)?;
         let total = file.metadata().await.map_err(failed)?.len();
@@ -185,16 +164,7 @@ async fn upload(made: &Made, mut writer: ArtifactWriter, job: &JobContext) -> Re
         drop(writer);
         return Err(error);
     }
-    unless_cancelled(job, async { writer.finish().await.map_err(artifacts::failed) }).await
-}
-
-/// Waits for `work` unless the job is cancelled first.
-async fn unless_cancelled<T>(job: &JobContext, work: impl Future<Output = Result<T, JobError>>) -> Result<T, JobError> {
-    tokio::select! {
-        biased;
-        () = job.cancelled().cancelled() => Err(JobError::Cancelled),
-        worked = work => worked,
-    }
+    job.unless_cancelled(async { writer.finish().await.map_err(artifacts::failed) }).await
 }
 
 fn tell(job: &JobContext, phase: &str) {
@@ -212,13 +182,6 @@ fn content_type(format: ReportFormat) -> &'static str {
 
 /// What was asked for, so that two reports can be told to come from the same queries.
 fn sheets_sha256(sheets: &[ReportSheet]) -> String {
-    let mut digest = Sha256::new();
-    for sheet in sheets {
-        digest.update(sheet.sql.as_bytes());
-        digest.update([0]);
-    }
-    digest.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let queries: Vec<&str> = sheets.iter().map(|sheet| sheet.sql.as_str()).collect();
+    sha256_hex(&queries.join("\0"))
 }

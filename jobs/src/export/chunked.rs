@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use lovage_artifacts::{ArtifactError, Chunk, FileName, LeaseCheck as _, ManifestFile};
+use lovage_artifacts::{ArtifactError, Chunk, FileName, LeaseCheck as _, ManifestFile, sha256_hex};
 use lovage_core::{Invalid, LogLevel};
 use lovage_worker::artifacts::{self, JobLease, owner};
 use lovage_worker::{JobContext, JobError};
@@ -17,10 +17,9 @@ use super::dataset::{Chunks, Count};
 use super::params::{Bound, BoundValue};
 use super::pipeline::Total;
 use super::plan::{File, Plan, Query};
-use super::write::{Before, hex_sha256, unless_cancelled, write};
+use super::write::{Before, Written, write};
 use super::{fault, postgres, sqlite};
 use crate::Services;
-
 use crate::sources::Source;
 
 /// Names of the two bounds in the statement; a dataset cannot declare them (`dataset::OURS`).
@@ -58,30 +57,28 @@ pub(super) async fn files(
     }
     let mut place: Option<Checkpoint> = found.last().map(|(_, checkpoint)| checkpoint.clone());
     let mut files: Vec<ManifestFile> = found.into_iter().map(|(chunk, _)| chunk.file).collect();
+    let mut total = None;
     if place.as_ref().is_none_or(|place| place.more) {
-        unless_cancelled(job, refuse_null(job, source, plan, chunks)).await?;
+        job.unless_cancelled(refuse_null(job, source, plan, chunks)).await?;
+        total = job.unless_cancelled(count(job, source, plan)).await?;
     }
-    let total = unless_cancelled(job, total(source, plan, job)).await?;
     while place.as_ref().is_none_or(|place| place.more) {
         let (after, until) = match &place {
             Some(place) => (place.last.clone(), place.until.clone()),
-            None => (None, unless_cancelled(job, largest(job, source, plan, chunks)).await?),
+            None => (None, job.unless_cancelled(largest(job, source, plan, chunks)).await?),
         };
         let number = files.len() as u32 + 1;
         let query = slice(&plan.query, chunks, after.as_deref(), until.as_deref());
         let file = numbered(&plan.file, number)?;
         let before = Before { rows: files.iter().filter_map(|file| file.rows).sum(), total };
         let written = write(services, job, source, (&query, &file), before).await?;
-        let full = written.file.rows.is_some_and(|rows| rows >= chunks.rows);
         let more = written.last != until;
-        if more && !full {
-            remove(services, &written.file).await;
-            let problem = format!("the records end at {:?} and not at the largest key {until:?}", written.last);
-            let help = "name a column that is unique, never null, never changes, and has the declared type";
-            return Err(fault::invalid(Invalid::new("chunks.key", problem, help)));
-        }
         if more {
-            unless_cancelled(job, refuse_twin(job, source, plan, chunks, written.last.as_deref())).await?;
+            let checked = check_end(job, source, plan, chunks, &written, until.as_deref());
+            if let Err(refused) = job.unless_cancelled(checked).await {
+                remove(services, &written.file).await;
+                return Err(refused);
+            }
         }
         let ours = Checkpoint { of: of.clone(), after, until, last: written.last, more };
         let value = serde_json::to_value(&ours).map_err(|error| JobError::Retry(error.into()))?;
@@ -150,7 +147,7 @@ fn fingerprint(plan: &Plan, chunks: &Chunks) -> String {
     let options = (file.options.delimiter, file.options.compression, &file.options.entry, file.options.rows_per_file);
     let Query { source, statement, params, columns, .. } = query;
     let parts = (dataset, source, statement, params, columns, chunks);
-    hex_sha256(&format!("{parts:?} {zone:?} {options:?} {:?} {}", file.format, file.name))
+    sha256_hex(&format!("{parts:?} {zone:?} {options:?} {:?} {}", file.format, file.name))
 }
 
 /// Forgets the records, if this attempt still holds the job: a late one must not undo the work of the next.
@@ -185,28 +182,37 @@ async fn refuse_null(job: &JobContext, source: &Source, plan: &Plan, chunks: &Ch
     Err(fault::invalid(Invalid::new("chunks.key", format!("{:?} is null in a record", chunks.key), help)))
 }
 
-/// A second record with the last key of a chunk would be in none.
-async fn refuse_twin(
+/// Whether another chunk can begin behind this one: it is full, and no record with the key of its last one is left, which
+/// would be in none.
+async fn check_end(
     job: &JobContext,
     source: &Source,
     plan: &Plan,
     chunks: &Chunks,
-    last: Option<&str>,
+    written: &Written,
+    until: Option<&str>,
 ) -> Result<(), JobError> {
+    let last = written.last.as_deref();
+    let refuse = |problem: String, help| Err(fault::invalid(Invalid::new("chunks.key", problem, help)));
+    if written.file.rows.is_none_or(|rows| rows < chunks.rows) {
+        let problem = format!("the records end at {last:?} and not at the largest key {until:?}");
+        return refuse(problem, "name a column that is unique, never null, never changes, and has the declared type");
+    }
     let tail = format!("\n) AS q WHERE q.{} = :{AFTER} LIMIT 1 OFFSET 1", quoted(&chunks.key));
     let bounds = BTreeMap::from([bound(chunks, AFTER, last)]);
     if first(job, source, plan, "SELECT '1' FROM (", &tail, bounds).await?.is_none() {
         return Ok(());
     }
     let problem = format!("{:?} has the value {} twice", chunks.key, last.unwrap_or_default());
-    Err(fault::invalid(Invalid::new("chunks.key", problem, "name a column whose values are unique")))
+    refuse(problem, "name a column whose values are unique")
 }
 
 /// How many records all chunks will hold: a guess, because records are added meanwhile.
-async fn total(source: &Source, plan: &Plan, job: &JobContext) -> Result<Option<Total>, JobError> {
-    let found = match source {
-        Source::Postgres(options) => postgres::count(options, &plan.query, &plan.file).await?,
-        Source::Sqlite(file) => sqlite::count(file, &plan.query, job.cancelled().clone()).await?,
+async fn count(job: &JobContext, source: &Source, plan: &Plan) -> Result<Option<Total>, JobError> {
+    let found = match (plan.query.count, source) {
+        (Count::None, _) | (Count::Estimate, Source::Sqlite(_)) => None,
+        (_, Source::Postgres(options)) => postgres::count(options, &plan.query, &plan.file).await?,
+        (Count::Exact, Source::Sqlite(file)) => sqlite::count(file, &plan.query, job.cancelled().clone()).await?,
     };
     Ok(found.map(|total| Total { approximate: true, ..total }))
 }

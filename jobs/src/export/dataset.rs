@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use lovage_core::{Invalid, Tenant};
+use lovage_core::{Invalid, Tenant, duration};
 use lovage_formats::Type;
 use lovage_payloads::ExportFormat;
 use serde::Deserialize;
 
 use super::params::{Param, ParamType, TENANT};
 use super::statement::{Dialect, Statement};
-use crate::sources::{Source, Sources};
+use crate::sources::{Source, Sources, check_name};
 
 /// What the names of parameters begin with that are put into statements here.
 pub(super) const OURS: &str = "lovage_";
-/// How long a query may run when the dataset does not say.
-const TIMEOUT: Duration = Duration::from_hours(4);
+/// How long a query may run when nobody says.
+pub(super) const TIMEOUT: Duration = Duration::from_hours(4);
 
 /// One dataset, as it stands in `[datasets.NAME]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -153,11 +153,7 @@ impl Datasets {
 
 impl Dataset {
     fn validate(&self, name: &str, sources: &Sources) -> Result<(), Invalid> {
-        let spelled = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
-        if name.is_empty() || name.len() > 64 || !name.chars().all(spelled) {
-            let help = "use 1 to 64 characters of a-z, 0-9, `_` and `-`";
-            return Err(Invalid::new("name", format!("is {name:?}"), help));
-        }
+        check_name("name", name)?;
         let source = sources.get(&self.source).ok();
         let dialect = source.map_or(Dialect::Postgres, Source::dialect);
         let statement = Statement::parse(&self.sql, dialect)?;
@@ -194,12 +190,12 @@ impl Dataset {
 
     /// How long its query may run.
     pub(super) fn timeout(&self) -> Result<Duration, Invalid> {
-        Ok(duration("timeout", self.timeout.as_deref())?.unwrap_or(TIMEOUT))
+        Ok(length("timeout", self.timeout.as_deref())?.unwrap_or(TIMEOUT))
     }
 
     /// How long its files are kept, if it says so.
     pub(super) fn keep(&self) -> Result<Option<Duration>, Invalid> {
-        duration("keep", self.keep.as_deref())
+        length("keep", self.keep.as_deref())
     }
 }
 
@@ -225,6 +221,20 @@ impl ColumnOptions {
     }
 }
 
+/// Refuses what is said about a column that the query does not have.
+pub(super) fn refuse_unknown(
+    said: &BTreeMap<String, ColumnOptions>,
+    columns: &[impl sqlx::Column],
+) -> Result<(), Invalid> {
+    match said.keys().find(|said| !columns.iter().any(|column| column.name() == *said)) {
+        None => Ok(()),
+        Some(unknown) => {
+            let help = "use the names that the query answers";
+            Err(Invalid::new(format!("columns.{unknown}"), "is not a column of the query", help))
+        }
+    }
+}
+
 /// The zone with this name; UTC without one.
 pub(super) fn zone(name: Option<&str>) -> Result<TimeZone, Invalid> {
     let Some(name) = name else { return Ok(TimeZone::UTC) };
@@ -237,19 +247,14 @@ pub(super) fn zone(name: Option<&str>) -> Result<TimeZone, Invalid> {
     })
 }
 
-fn duration(field: &str, text: Option<&str>) -> Result<Option<Duration>, Invalid> {
+fn length(field: &str, text: Option<&str>) -> Result<Option<Duration>, Invalid> {
     let Some(text) = text else { return Ok(None) };
-    let days = jiff::SpanRelativeTo::days_are_24_hours();
-    let parsed = text.parse::<jiff::Span>().and_then(|span| span.to_duration(days));
-    let positive =
-        parsed.ok().and_then(|span| Duration::try_from(span).ok()).filter(|span| *span >= Duration::from_secs(1));
-    match positive {
-        Some(duration) => Ok(Some(duration)),
-        None => Err(Invalid::new(
-            field,
-            format!("is {text:?}"),
-            "use a duration of a second or more, e.g. 30s, 10m, 4h, 30d",
-        )),
+    match duration::parse(text) {
+        Ok(length) if length >= Duration::from_secs(1) => Ok(Some(length)),
+        _ => {
+            let help = "use a duration of a second or more, e.g. 30s, 10m, 4h, 30d";
+            Err(Invalid::new(field, format!("is {text:?}"), help))
+        }
     }
 }
 

@@ -18,8 +18,8 @@ mod write;
 
 use std::time::Duration;
 
-use lovage_artifacts::{ArtifactError, MANIFEST_VERSION, Manifest, Published};
-use lovage_core::{Invalid, LogLevel, Tenant};
+use lovage_artifacts::{Manifest, Published, sha256_hex};
+use lovage_core::LogLevel;
 use lovage_payloads::{ExportQuery, ExportResult};
 use lovage_worker::artifacts;
 use lovage_worker::{Handler, JobContext, JobError, KindOptions};
@@ -59,20 +59,10 @@ impl ExportQueryHandler {
         };
         let now = self.services.clock.now();
         Ok(Manifest {
-            version: MANIFEST_VERSION,
-            queue: job.queue().clone(),
-            job: job.id().clone(),
-            kind: job.kind().clone(),
-            attempt: job.attempt(),
-            token: job.token(),
-            producer: concat!("lovage ", env!("CARGO_PKG_VERSION")).to_owned(),
-            created_at: now,
             expires_at: plan.keep.map(|keep| now.plus(keep)),
-            tenant: job.tenant().cloned(),
             dataset: plan.dataset,
-            request_sha256: Some(request),
             chunked: plan.chunks.is_some(),
-            files,
+            ..artifacts::manifest(job, now, request, files)
         })
     }
 
@@ -95,7 +85,7 @@ impl ExportQueryHandler {
             result.key = store.manifest_key(&manifest.queue, &manifest.job);
             result.location = store.location(&result.key);
             let digests: Vec<&str> = manifest.files.iter().map(|file| file.sha256.as_str()).collect();
-            result.sha256 = write::hex_sha256(&digests.join("\n"));
+            result.sha256 = sha256_hex(&digests.join("\n"));
         }
         Ok(result)
     }
@@ -112,18 +102,8 @@ impl Handler for ExportQueryHandler {
 
     async fn run(&self, args: ExportQuery, job: JobContext) -> Result<ExportResult, JobError> {
         let store = &self.services.artifacts;
-        let request = request(&args, job.tenant());
-        let published = match store.published(job.queue(), job.id()).await {
-            Err(ArtifactError::NotFound(_)) => None,
-            found => Some(found.map_err(artifacts::failed)?),
-        };
-        if let Some(manifest) = published {
-            if manifest.request_sha256.as_ref().is_some_and(|found| *found != request) {
-                let help = "choose another id, or delete that export";
-                let problem = "was used before for an export with other arguments or of another tenant";
-                return Err(fault::invalid(Invalid::new("id", problem, help)));
-            }
-            job.log(LogLevel::Info, format!("attempt {} has already published the file", manifest.attempt));
+        let request = artifacts::request(&args, job.tenant())?;
+        if let Some(manifest) = artifacts::published(store, &job, &request).await? {
             return self.result(&manifest);
         }
         let manifest = self.export(&args, &job, request).await?;
@@ -146,9 +126,4 @@ impl Handler for ExportQueryHandler {
         job.progress(pipeline::progress(result.rows, "done"));
         Ok(result)
     }
-}
-
-/// What the job asks for, in one number: arguments and tenant. What the configuration adds may change between attempts.
-fn request(args: &ExportQuery, tenant: Option<&Tenant>) -> String {
-    write::hex_sha256(&format!("{}\n{}", tenant.map_or("", Tenant::as_str), serde_json::json!(args)))
 }

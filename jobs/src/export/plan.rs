@@ -8,13 +8,10 @@ use lovage_core::{Invalid, Tenant};
 use lovage_formats::{Compression, Format, Options};
 use lovage_payloads::{ExportCompression, ExportFormat, ExportQuery};
 
-use super::dataset::{Chunks, ColumnOptions, Count, Dataset, Datasets, zone};
+use super::dataset::{Chunks, ColumnOptions, Count, Dataset, Datasets, TIMEOUT, zone};
 use super::params::{self, Bound, TENANT};
 use super::statement::Statement;
 use crate::sources::{Source, Sources};
-
-/// How long a raw query may run in the database.
-const RAW_TIMEOUT: Duration = Duration::from_hours(4);
 
 /// What an export does.
 #[derive(Debug, Clone)]
@@ -136,7 +133,7 @@ impl<'a> Known<'a> {
             params: BTreeMap::new(),
             columns: BTreeMap::new(),
             count: Count::default(),
-            timeout: RAW_TIMEOUT,
+            timeout: TIMEOUT,
             row_limit: None,
             key: None,
         };

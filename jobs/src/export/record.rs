@@ -84,14 +84,15 @@ impl Recorder {
         if let Some(limit) = self.limit.filter(|limit| self.before + self.rows >= *limit) {
             return Err(Stop::Limit(limit));
         }
+        if let Some(key) = self.key {
+            self.remember(key, values.get(key))?;
+        }
         self.encoder.record(values)?;
         self.rows += 1;
-        match self.key {
-            Some(key) => self.remember(key, values.get(key)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
+    /// Keeps the key of the record that comes next.
     fn remember(&mut self, key: usize, value: Option<&Value<'_>>) -> Result<(), Stop> {
         let before = std::mem::take(&mut self.last);
         match value {
@@ -100,16 +101,13 @@ impl Recorder {
             Some(Value::Text(text)) => self.last.push_str(text),
             Some(Value::Uuid(id)) => drop(write!(self.last, "{}", uuid::Uuid::from_bytes(*id))),
             _ => {
-                self.rows -= 1;
                 let problem = "a chunk cannot end at this value; name a column of integers, texts or UUIDs";
                 return Err(self.cell(key, problem));
             }
         }
-        if self.rows > 1 && self.last == before {
-            self.rows -= 1;
-            return Err(
-                self.cell(key, "has the value of the record before it; chunks need a column whose values are unique")
-            );
+        if self.rows > 0 && self.last == before {
+            let problem = "has the value of the record before it; chunks need a column whose values are unique";
+            return Err(self.cell(key, problem));
         }
         Ok(())
     }

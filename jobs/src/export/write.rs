@@ -1,12 +1,8 @@
 //! One file: opens the source, runs the pipeline, describes what came out.
 
-use std::fmt::Write as _;
-use std::future::Future;
-
-use lovage_artifacts::{ManifestFile, Origin};
+use lovage_artifacts::{ManifestFile, Origin, sha256_hex};
 use lovage_worker::artifacts::{self, owner};
 use lovage_worker::{JobContext, JobError};
-use sha2::{Digest as _, Sha256};
 
 use super::pipeline::{self, Piped, Reading, Total};
 use super::plan::{File, Query};
@@ -46,7 +42,7 @@ pub(super) async fn write(
     let (piped, reading) = match source {
         Source::Postgres(options) => {
             let opening = postgres::Reader::open(options, query, file);
-            let reader = unless_cancelled(job, opening).await?;
+            let reader = job.unless_cancelled(opening).await?;
             let (reading, decoder) = (reader.reading(), reader.decoder());
             let what = (query, file, &reading, before);
             let piped = pipeline::run(job, what, writer, decoder, |batches| reader.read(batches)).await?;
@@ -54,7 +50,7 @@ pub(super) async fn write(
         }
         Source::Sqlite(path) => {
             let opening = sqlite::Reader::open(path, query, job.cancelled().clone());
-            let reader = unless_cancelled(job, opening).await?;
+            let reader = job.unless_cancelled(opening).await?;
             let (reading, decoder) = (reader.reading(), reader.decoder());
             let what = (query, file, &reading, before);
             let piped = pipeline::run(job, what, writer, decoder, |batches| reader.read(batches)).await?;
@@ -69,28 +65,9 @@ fn describe(piped: Piped, reading: Reading, query: &Query) -> Written {
         source: query.source.clone(),
         engine: reading.engine.to_owned(),
         snapshot: Some(reading.snapshot),
-        query_sha256: Some(hex_sha256(query.statement.as_str())),
+        query_sha256: Some(sha256_hex(query.statement.as_str())),
     };
     let mut file = piped.staged.into_file(Some(piped.recorded.rows), reading.described, Some(origin));
     file.notes = piped.recorded.summary.notes;
     Written { file, last: piped.recorded.last }
-}
-
-/// Waits for `opening` unless the job is cancelled first.
-pub(super) async fn unless_cancelled<T>(
-    job: &JobContext,
-    opening: impl Future<Output = Result<T, JobError>>,
-) -> Result<T, JobError> {
-    tokio::select! {
-        biased;
-        () = job.cancelled().cancelled() => Err(JobError::Cancelled),
-        opened = opening => opened,
-    }
-}
-
-pub(super) fn hex_sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

@@ -29,6 +29,8 @@ async fn exports_from_postgres() {
     a_cancelled_export_stops_the_servers_work(&server, &bench).await;
     row_30_an_export_sees_one_state_while_others_write(&server, &bench).await;
     the_operators_mistakes_are_tried_again(&server).await;
+    let error = discarded(bench.export("huge", "select repeat('x', 70000000)").await);
+    assert!(error.starts_with("rows: has 66 MiB in record 1"), "{error}");
     drop(server);
     let error = retried(bench.export("gone", "select 1").await);
     assert!(error.starts_with("source default cannot be reached: "), "{error}");

@@ -278,3 +278,12 @@ async fn a_very_wide_table_is_no_trouble_for_a_format_that_writes_at_once() {
     let result = database.bench().run(&job("1", 1, 1), query).await.unwrap();
     assert_eq!(result.rows, 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_would_not_fit_into_memory_is_refused() {
+    let database = Database::with(SAMPLE).await;
+    let bench = database.bench();
+    let error = discarded(bench.export("1", "select 1 union all select zeroblob(70000000)").await);
+    assert!(error.starts_with("rows: has 66 MiB in record 2, and 64 MiB are the most"), "{error}");
+    bench.nothing_is_left_of("1").await;
+}

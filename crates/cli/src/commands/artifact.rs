@@ -12,7 +12,8 @@ use serde_json::json;
 use super::Context;
 use crate::error::{Failure, Outcome};
 use crate::instant::Instant;
-use crate::{duration, rooms};
+use crate::rooms;
+use lovage_core::duration;
 
 /// Commands about files that jobs wrote.
 #[derive(Debug, Subcommand)]

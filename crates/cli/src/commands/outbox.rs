@@ -13,7 +13,8 @@ use super::Context;
 use crate::error::{Failure, Outcome};
 use crate::instant::Instant;
 use crate::output::{self, clean};
-use crate::{duration, lifecycle, relaying, rooms};
+use crate::{lifecycle, relaying, rooms};
+use lovage_core::duration;
 
 /// Commands about an outbox.
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ mod file;
 mod machine;
 mod secret;
 mod settings;
+mod values;
 mod weights;
 
 use std::collections::BTreeMap;

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::page::Page;
 use super::table::Table;
-use crate::duration;
 use crate::instant::{self, Instant};
+use lovage_core::duration;
 
 /// A subject for programs and people.
 #[derive(Debug, Serialize)]

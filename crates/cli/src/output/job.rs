@@ -12,8 +12,8 @@ use serde::Serialize;
 
 use super::page::Page;
 use super::table::Table;
-use crate::duration;
 use crate::instant::Instant;
+use lovage_core::duration;
 
 /// A job for programs and people.
 #[derive(Debug, Serialize)]

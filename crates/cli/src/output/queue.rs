@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::flow::{FlowLine, PauseLine, Remark, Urgency};
 use super::page::Page;
 use super::table::Table;
-use crate::duration;
+use lovage_core::duration;
 
 /// Characters of a line that fits most terminals.
 const LINE: usize = 100;

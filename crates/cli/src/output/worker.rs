@@ -7,8 +7,8 @@ use lovage_core::{QueueName, Timestamp, WorkerState, WorkerView};
 use serde::Serialize;
 
 use super::table::Table;
-use crate::duration;
 use crate::instant::Instant;
+use lovage_core::duration;
 
 /// A worker for programs and people.
 #[derive(Debug, Serialize)]

@@ -8,7 +8,7 @@ use lovage_reports::ReportLimits;
 use lovage_testkit::eventually;
 use lovage_worker::JobError;
 
-use crate::bench::{Bench, job, numbers, one, retried};
+use crate::bench::{Bench, discarded, job, numbers, one, retried};
 
 const WAIT: Duration = Duration::from_mins(1);
 
@@ -56,6 +56,16 @@ async fn a_second_attempt_finds_what_the_first_has_published() {
     let second = job("1", 2, 9);
     assert_eq!(bench.run(&second, report()).await.unwrap(), first);
     assert_eq!(second.lines()[0].text, "attempt 1 has already published the file");
+}
+
+#[tokio::test]
+async fn an_id_that_was_used_is_not_answered_with_another_report() {
+    let bench = Bench::new();
+    bench.report("1", one("select 1 as n")).await.unwrap();
+    let error = discarded(bench.run(&job("1", 1, 1), one("select 2 as n")).await);
+    assert!(error.starts_with("id: was used before for an export with other arguments"), "{error}");
+    let tenant = job("1", 1, 1).with_tenant("acme".parse().unwrap());
+    discarded(bench.run(&tenant, one("select 1 as n")).await);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use lovage_formats::{Column, Format, Type};
 use sqlx::postgres::{PgColumn, PgTypeKind, types::Oid};
 use sqlx::{Column as _, PgConnection};
 
-use crate::export::dataset::ColumnOptions;
+use crate::export::dataset::{ColumnOptions, refuse_unknown};
 
 /// The binary form of a field (`src/backend/utils/adt`, the `…send` functions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +71,7 @@ impl Layout {
         (options, key): (&BTreeMap<String, ColumnOptions>, Option<&str>),
         format: Format,
     ) -> Result<Self, Invalid> {
-        let known = |name: &String| columns.iter().any(|column| column.name() == name);
-        if let Some(unknown) = options.keys().find(|name| !known(name)) {
-            let problem = "is not a column of the query".to_owned();
-            return Err(Invalid::new(format!("columns.{unknown}"), problem, "use the names that the query answers"));
-        }
+        refuse_unknown(options, columns)?;
         if let Some(key) = columns.iter().find(|column| Some(column.name()) == key) {
             // bigint, smallint, integer, text, varchar, uuid: those that compare with a bound of their own as they sort.
             let sorts = [20, 21, 23, 25, 1043, 2950].contains(&key.type_info().oid().map_or(0, |oid| oid.0));

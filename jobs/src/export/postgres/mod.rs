@@ -16,7 +16,7 @@ use futures::TryStreamExt as _;
 use lovage_core::Invalid;
 use lovage_worker::JobError;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _, SqlSafeStr as _, Statement as _};
 
 use self::columns::Layout;
 pub(super) use self::decode::Decoder;
@@ -56,7 +56,7 @@ impl Reader {
         let typmods = columns::typmods(session.get()?, prepared.columns()).await.map_err(failed)?;
         let layout = Layout::new(prepared.columns(), &typmods, (&query.columns, query.key.as_deref()), file.format)
             .map_err(fault::invalid)?;
-        let total = total(&mut session, query.count, &sql).await.map_err(failed)?;
+        let total = total(session.get()?, query.count, &sql).await.map_err(failed)?;
         let copy = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", layout.select(&sql));
         Ok(Self { session, source: source.to_owned(), copy, layout, snapshot, total })
     }
@@ -127,52 +127,56 @@ pub(super) async fn first(options: &PgConnectOptions, query: &Query, file: &File
     Ok(found)
 }
 
-/// The statement with its parameters' values in it. The server quotes them, because `COPY` binds none.
+/// The statement with its parameters' values in it. The server quotes them, all in one call, because `COPY` binds none.
 async fn fill(session: &mut Session, query: &Query) -> Result<String, JobError> {
-    let failed = |error: sqlx::Error| fault::database(&query.source, &error);
-    let mut quoted = Vec::new();
-    for name in query.statement.placeholders() {
-        let Some(bound) = query.params.get(name) else {
-            let help = "declare the parameter in the dataset";
-            return Err(fault::invalid(Invalid::new("sql", format!("uses :{name}, which has no value"), help)));
-        };
-        quoted.push(literal(session, bound).await.map_err(failed)?);
+    let names: Vec<&str> = query.statement.placeholders().collect();
+    if names.is_empty() {
+        return Ok(query.statement.as_str().to_owned());
     }
-    let mut quoted = quoted.into_iter();
-    Ok(query.statement.fill(|_| quoted.next().unwrap_or_default()))
+    let texts: Vec<&String> = names.iter().flat_map(|name| texts(query.params.get(*name))).collect();
+    let sql = "SELECT format('%L', value) FROM unnest($1::text[]) WITH ORDINALITY AS t(value, place) ORDER BY place";
+    let quoted = sqlx::query_scalar::<_, String>(sql).bind(texts).fetch_all(session.get()?).await;
+    let mut quoted = quoted.map_err(|error| fault::database(&query.source, &error))?.into_iter();
+    Ok(query.statement.fill(|name| expression(query.params.get(name), &mut quoted)))
 }
 
-/// The value as an expression of SQL.
-async fn literal(session: &mut Session, bound: &Bound) -> Result<String, sqlx::Error> {
-    let ty = bound.ty.postgres();
-    let (texts, list) = match &bound.value {
-        BoundValue::Null if bound.list => return Ok(format!("(NULL::{ty}[])")),
-        BoundValue::Null => return Ok(format!("(NULL::{ty})")),
-        BoundValue::One(text) => (std::slice::from_ref(text), false),
-        BoundValue::List(texts) => (texts.as_slice(), true),
-    };
-    let sql = "SELECT format('%L', value) FROM unnest($1::text[]) WITH ORDINALITY AS t(value, place) ORDER BY place";
-    let connection = session.connection()?;
-    let literals: Vec<String> = sqlx::query_scalar(sql).bind(texts).fetch_all(connection).await?;
-    if list {
-        return Ok(format!("(ARRAY[{}]::{ty}[])", literals.join(", ")));
+/// The texts of a value.
+fn texts(bound: Option<&Bound>) -> &[String] {
+    match bound.map(|bound| &bound.value) {
+        None | Some(BoundValue::Null) => &[],
+        Some(BoundValue::One(text)) => std::slice::from_ref(text),
+        Some(BoundValue::List(texts)) => texts,
     }
-    Ok(format!("({}::{ty})", literals.concat()))
+}
+
+/// The value as an expression of SQL, with its texts as the server quoted them. Every placeholder has a value: datasets are
+/// checked for that when they are configured.
+fn expression(bound: Option<&Bound>, quoted: &mut impl Iterator<Item = String>) -> String {
+    let Some(bound) = bound else { return "NULL".to_owned() };
+    let ty = bound.ty.postgres();
+    let list = if bound.list { "[]" } else { "" };
+    match &bound.value {
+        BoundValue::Null => format!("(NULL::{ty}{list})"),
+        BoundValue::One(_) => format!("({}::{ty})", quoted.next().unwrap_or_default()),
+        BoundValue::List(texts) => {
+            let quoted: Vec<String> = quoted.take(texts.len()).collect();
+            format!("(ARRAY[{}]::{ty}[])", quoted.join(", "))
+        }
+    }
 }
 
 /// How many records will come, as far as it is to be found out.
-async fn total(session: &mut Session, count: Count, sql: &str) -> Result<Option<Total>, sqlx::Error> {
-    let connection = session.connection()?;
+async fn total(connection: &mut PgConnection, count: Count, sql: &str) -> Result<Option<Total>, sqlx::Error> {
     match count {
         Count::None => Ok(None),
         Count::Exact => {
             let sql = AssertSqlSafe(format!("SELECT count(*) FROM ({sql}\n) AS counted"));
-            let rows: i64 = sqlx::query_scalar(sql).fetch_one(connection).await?;
+            let rows: i64 = sqlx::query_scalar(sql).fetch_one(&mut *connection).await?;
             Ok(Some(Total { rows: rows.unsigned_abs(), approximate: false }))
         }
         Count::Estimate => {
             let sql = AssertSqlSafe(format!("EXPLAIN (FORMAT JSON) {sql}"));
-            let row = sqlx::raw_sql(sql).fetch_one(connection).await?;
+            let row = sqlx::raw_sql(sql).fetch_one(&mut *connection).await?;
             let plan: serde_json::Value =
                 serde_json::from_str(row.try_get_unchecked::<&str, _>(0)?).unwrap_or_default();
             let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_u64);

@@ -62,10 +62,6 @@ impl Session {
         Ok((Self { connection: Some(connection), options: options.clone(), backend: Backend { pid, began } }, snapshot))
     }
 
-    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
-        self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)
-    }
-
     pub(super) fn get(&mut self) -> Result<&mut PgConnection, JobError> {
         self.connection.as_mut().ok_or_else(|| JobError::Retry(anyhow::anyhow!("the connection is closed")))
     }

@@ -21,7 +21,7 @@ use sqlx::{
 use tokio::time::Instant;
 
 pub(super) use self::decode::Decoder;
-use super::dataset::{ColumnOptions, Count};
+use super::dataset::{ColumnOptions, Count, refuse_unknown};
 use super::fault;
 use super::params::{Bound, BoundValue, ParamType};
 use super::pipeline::{BATCH, Batches, RECORD, Reading, Total, too_large};
@@ -239,11 +239,7 @@ fn json(ty: ParamType, texts: &[String]) -> String {
 }
 
 fn describe(columns: &[SqliteColumn], query: &Query) -> Result<(Vec<Column>, Vec<lovage_artifacts::Column>), Invalid> {
-    let known = |name: &String| columns.iter().any(|column| column.name() == name);
-    if let Some(unknown) = query.columns.keys().find(|name| !known(name)) {
-        let help = "use the names that the query answers";
-        return Err(Invalid::new(format!("columns.{unknown}"), "is not a column of the query", help));
-    }
+    refuse_unknown(&query.columns, columns)?;
     let mut described = Vec::with_capacity(columns.len());
     let columns = columns.iter().map(|column| {
         let said = query.columns.get(column.name());

@@ -8,7 +8,8 @@ use super::ExportArgs;
 use crate::commands::Context;
 use crate::error::{Failure, Outcome};
 use crate::instant::Instant;
-use crate::{duration, rooms};
+use crate::rooms;
+use lovage_core::duration;
 
 /// Options of `export link`.
 #[derive(Debug, Args)]

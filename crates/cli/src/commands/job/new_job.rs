@@ -10,7 +10,8 @@ use lovage_core::{
 };
 
 use crate::error::{Failure, Outcome};
-use crate::{duration, instant};
+use crate::instant;
+use lovage_core::duration;
 
 /// Options that say what the job is.
 #[derive(Debug, Args)]

@@ -10,9 +10,9 @@ use lovage_core::{JobId, JobView, QueueName, State};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::commands::Context;
-use crate::duration;
 use crate::error::{Failure, Outcome};
 use crate::output::{JobLine, Output, clean, progress_text};
+use lovage_core::duration;
 
 /// The first look comes after this time, each further one after twice as long up to [`SLOWEST`].
 const FASTEST: Duration = Duration::from_millis(25);

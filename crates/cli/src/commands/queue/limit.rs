@@ -12,7 +12,8 @@ use super::subject::{self, SubjectArgs};
 use crate::commands::Context;
 use crate::error::{Failure, Outcome};
 use crate::output::{self, FlowLine};
-use crate::{duration, rate};
+use crate::rate;
+use lovage_core::duration;
 
 /// What takes a limit away.
 const NONE: &str = "none";

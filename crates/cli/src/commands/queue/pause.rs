@@ -8,9 +8,10 @@ use serde_json::json;
 use super::subject::{self, PausableArgs};
 use crate::commands::Context;
 use crate::error::{Failure, Outcome};
+use crate::instant;
 use crate::instant::Instant;
 use crate::output::capital;
-use crate::{duration, instant};
+use lovage_core::duration;
 
 /// Options of `queue pause`.
 #[derive(Debug, Args)]
