@@ -1,10 +1,10 @@
 //! Waiting for a job's end, with progress for people: `lovage job wait`, `--wait`, `job run` and `demo`.
 
-use std::fmt::Write as _;
+use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use lovage_broker::Broker;
 use lovage_core::{JobId, JobView, QueueName, State};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -197,6 +197,11 @@ fn spinner() -> ProgressStyle {
 fn measured(approximate: bool) -> ProgressStyle {
     let about = if approximate { "about " } else { "" };
     let template =
-        format!("[{{bar:30}}] {{human_pos}} of {about}{{human_len}} {{msg}}, {{per_sec}}, {{eta}} left ({{elapsed}})");
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+        format!("[{{bar:30}}] {{human_pos}} of {about}{{human_len}} {{msg}}, {{rate}}, {{eta}} left ({{elapsed}})");
+    // The bar's own rate has four decimals.
+    let rate = |state: &ProgressState, text: &mut dyn Write| {
+        let _ = write!(text, "{}/s", HumanCount(state.per_sec() as u64));
+    };
+    ProgressStyle::with_template(&template)
+        .map_or_else(|_| ProgressStyle::default_bar(), |style| style.with_key("rate", rate))
 }
