@@ -109,7 +109,7 @@ impl JobContext {
     }
 
     /// Fires when the attempt should stop: the job was cancelled, the lease is lost, the hard timeout is over or the
-    /// worker ends. Clean up and return [`JobError::Cancelled`](crate::JobError::Cancelled) within a few seconds.
+    /// worker ends. Clean up and return [`JobError::Cancelled`] within a few seconds.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.attempt.cancelled
     }
