@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lovage_artifacts::{ArtifactError, ArtifactStore, StoreConfig};
+use lovage_artifacts::{ArtifactError, ArtifactStore, Keep, StoreConfig};
 use lovage_broker::{
     Broker, BrokerError, Connect, OsEntropy, RedisBroker, RedisConfig, SqliteBroker, SqliteConfig, SystemClock,
 };
@@ -92,10 +92,15 @@ pub fn datasets(config: &Config, sources: &Sources) -> Outcome<Datasets> {
     Ok(Datasets::new(config.datasets.clone(), sources)?)
 }
 
+/// How long files of jobs are kept.
+fn keep(config: &Config) -> Keep {
+    Keep { default: config.exports.keep, tenants: config.exports.keep_by_tenant.0.clone() }
+}
+
 /// All handlers that this binary has.
 pub fn handlers(config: &Config, sources: Sources, debug: bool) -> Outcome<Registry> {
     let datasets = datasets(config, &sources)?;
-    let rules = ExportRules { allow_raw_sql: config.exports.allow_raw_sql, keep: config.exports.keep };
+    let rules = ExportRules { allow_raw_sql: config.exports.allow_raw_sql, keep: keep(config) };
     let artifacts = store(config)?;
     let reports = artifacts.clone();
     let services = Services { artifacts, sources, datasets, rules, clock: Arc::new(SystemClock) };
@@ -110,7 +115,7 @@ fn with_reports(registry: Registry, config: &Config, artifacts: ArtifactStore) -
         max_rows: config.reports.max_rows,
         temp_dir: config.reports.temp_dir.clone(),
     };
-    let (clock, keep) = (Arc::new(SystemClock), config.exports.keep);
+    let (clock, keep) = (Arc::new(SystemClock), keep(config));
     registry.with(lovage_reports::ExportReportHandler::new(lovage_reports::Services { artifacts, clock, limits, keep }))
 }
 

@@ -41,7 +41,8 @@ async fn main() -> anyhow::Result<()> {
     };
     let artifacts = ArtifactStore::open(&StoreConfig::new(folder.display().to_string()))?;
     let (clock, limits) = (Arc::new(SystemClock), ReportLimits::default());
-    let handler = ExportReportHandler::new(Services { artifacts, clock, limits, keep: None });
+    let handler =
+        ExportReportHandler::new(Services { artifacts, clock, limits, keep: lovage_artifacts::Keep::default() });
     let job = DetachedJob::new(
         "q".parse()?,
         "export.report".parse()?,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use lovage_artifacts::{ArtifactStore, ArtifactWriter, Manifest, Origin, Published, Staged, sha256_hex};
+use lovage_artifacts::{ArtifactStore, ArtifactWriter, Keep, Manifest, Origin, Published, Staged, sha256_hex};
 use lovage_core::{Clock, LogLevel, Progress};
 use lovage_payloads::{ExportReport, ReportFormat, ReportResult, ReportSheet};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions, artifacts};
@@ -30,8 +30,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// What one report may take.
     pub limits: ReportLimits,
-    /// How long reports are kept; for ever when absent.
-    pub keep: Option<Duration>,
+    /// How long reports are kept.
+    pub keep: Keep,
 }
 
 /// Runs `export.report`, one at a time: polars uses all cores for one query, and what several need at once would add up.
@@ -67,7 +67,7 @@ impl ExportReportHandler {
         file.notes = made.notes;
         let now = self.services.clock.now();
         Ok(Manifest {
-            expires_at: self.services.keep.map(|keep| now.plus(keep)),
+            expires_at: self.services.keep.of(job.tenant(), None).map(|keep| now.plus(keep)),
             ..artifacts::manifest(job, now, request, vec![file])
         })
     }

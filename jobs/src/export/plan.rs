@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lovage_artifacts::FileName;
+use lovage_artifacts::{FileName, Keep};
 use lovage_core::{Invalid, Tenant};
 use lovage_formats::{Compression, Format, Options};
 use lovage_payloads::{ExportCompression, ExportFormat, ExportQuery};
@@ -56,8 +56,8 @@ pub(super) struct File {
 pub struct ExportRules {
     /// Whether jobs may carry SQL of their own.
     pub allow_raw_sql: bool,
-    /// How long files are kept whose dataset does not say; for ever when absent.
-    pub keep: Option<Duration>,
+    /// How long files are kept.
+    pub keep: Keep,
 }
 
 /// What a plan may draw on.
@@ -73,7 +73,7 @@ impl<'a> Known<'a> {
     pub(super) fn plan(self, args: &ExportQuery, tenant: Option<&Tenant>) -> Result<(Plan, &'a Source), Invalid> {
         match (&args.dataset, &args.sql) {
             (Some(name), None) => self.of_dataset(name, args, tenant),
-            (None, Some(sql)) => self.of_sql(sql, args),
+            (None, Some(sql)) => self.of_sql(sql, args, tenant),
             (Some(_), Some(_)) => Err(Invalid::new("sql", "is given beside dataset", "send one of the two")),
             (None, None) => Err(Invalid::new("dataset", "is missing", "send the name of a configured dataset")),
         }
@@ -111,12 +111,12 @@ impl<'a> Known<'a> {
             key: None,
         };
         let file = File::new(args, format(args.format, dataset, name)?, name, dataset.zone.as_deref())?;
-        let keep = dataset.keep()?.or(self.rules.keep);
+        let keep = self.rules.keep.of(tenant, dataset.keep()?);
         let chunks = dataset.chunks.clone();
         Ok((Plan { dataset: Some(name.to_owned()), query, file, keep, chunks }, source))
     }
 
-    fn of_sql(self, sql: &str, args: &ExportQuery) -> Result<(Plan, &'a Source), Invalid> {
+    fn of_sql(self, sql: &str, args: &ExportQuery, tenant: Option<&Tenant>) -> Result<(Plan, &'a Source), Invalid> {
         if !self.rules.allow_raw_sql {
             let help = "declare a dataset and send its name, or set LOVAGE_ALLOW_RAW_SQL=true on the worker";
             return Err(Invalid::new("sql", "is not accepted by this worker", help));
@@ -138,7 +138,8 @@ impl<'a> Known<'a> {
             key: None,
         };
         let file = File::new(args, args.format.unwrap_or_default(), "export", None)?;
-        Ok((Plan { dataset: None, query, file, keep: self.rules.keep, chunks: None }, source))
+        let keep = self.rules.keep.of(tenant, None);
+        Ok((Plan { dataset: None, query, file, keep, chunks: None }, source))
     }
 }
 

@@ -36,7 +36,7 @@ impl Bench {
         let mut sources = Sources::new();
         sources.add("default", url).unwrap();
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let rules = ExportRules { allow_raw_sql: true, keep: None };
+        let rules = ExportRules { allow_raw_sql: true, ..ExportRules::default() };
         let (artifacts, datasets) = (store.clone(), Datasets::default());
         let services = Services { artifacts, sources, datasets, rules, clock };
         Self { folder, store, handler: Arc::new(ExportQueryHandler::new(services.clone())), services }

@@ -9,6 +9,9 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::{ConfigError, Loaded, Origin};
 
+/// Settings that may also be written as a table: names with values.
+const PAIRS: [&str; 2] = ["queues", "exports.keep_by_tenant"];
+
 /// Applies the text of a file.
 pub fn apply(loaded: &mut Loaded, path: &Path, text: &str) -> Result<(), ConfigError> {
     let parsed = DeTable::parse(text).map_err(|error| ConfigError {
@@ -42,7 +45,7 @@ impl File<'_> {
                 if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
             match value.get_ref() {
                 DeValue::Table(_) if key == "datasets" => self.datasets(loaded)?,
-                DeValue::Table(inner) if key != "queues" => self.table(loaded, &key, inner)?,
+                DeValue::Table(inner) if !PAIRS.contains(&key.as_str()) => self.table(loaded, &key, inner)?,
                 _ => self.value(loaded, &key, name, value)?,
             }
         }
@@ -78,7 +81,7 @@ impl File<'_> {
     }
 }
 
-/// The value as the text that the environment would carry. `queues` may also be a table of weights.
+/// The value as the text that the environment would carry.
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),

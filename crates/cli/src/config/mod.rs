@@ -6,6 +6,7 @@
 mod adoptions;
 mod environment;
 mod file;
+mod keeps;
 mod machine;
 mod secret;
 mod settings;
@@ -25,6 +26,7 @@ use lovage_jobs::Dataset;
 
 pub use adoptions::Adoptions;
 pub use file::read_datasets;
+pub use keeps::Keeps;
 pub use machine::{host, no_color, user};
 pub use secret::Secret;
 pub use settings::SETTINGS;
@@ -110,6 +112,8 @@ pub struct ExportSettings {
     pub allow_raw_sql: bool,
     /// How long files are kept whose dataset does not say; for ever when absent.
     pub keep: Option<Duration>,
+    /// How long the files of single tenants are kept at most.
+    pub keep_by_tenant: Keeps,
 }
 
 /// What one report may take. There without the feature `reports`, too, so that one file serves both builds.

@@ -263,6 +263,13 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.exports.keep = optional(text).as_deref().map(age).transpose()?
     ),
     setting!(
+        "exports.keep_by_tenant",
+        "LOVAGE_EXPORTS__KEEP_BY_TENANT",
+        "How long exported files and reports of single tenants are kept at most, e.g. acme=7d,umbrella=30d.",
+        |c| c.exports.keep_by_tenant.to_string(),
+        |c, text| c.exports.keep_by_tenant = text.parse()?
+    ),
+    setting!(
         "reports.max_input_bytes",
         "LOVAGE_REPORTS__MAX_INPUT_BYTES",
         "Most bytes that the inputs of one export.report have together.",

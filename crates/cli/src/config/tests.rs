@@ -74,11 +74,20 @@ fn a_value_that_cannot_be_used_says_what_can() {
         ("redis_url = \"http://x\"", 1, "begin it with redis: or rediss: or redis+sentinel:"),
         ("redis_wait_replicas = -1", 1, "use a whole number from 0 to 16"),
         ("[sources.Shop]\nurl = \"x\"", 2, "cannot be used"),
+        ("[exports.keep_by_tenant]\nacme = \"soon\"", 1, "of tenant acme"),
         ("a = = b", 1, ""),
     ] {
         let error = from_file(text).unwrap_err();
         assert_eq!(error.place, format!("lovage.toml:{line}"), "{text}");
         assert!(error.problem.contains(part), "{text}: {error}");
+    }
+}
+
+#[test]
+fn tenants_keep_their_files_as_a_text_or_a_table_says() {
+    for text in ["[exports]\nkeep_by_tenant = \"acme=7d\"", "[exports.keep_by_tenant]\nacme = \"7d\""] {
+        let keeps = from_file(text).unwrap().config.exports.keep_by_tenant;
+        assert_eq!(keeps.0[&"acme".parse().unwrap()], Duration::from_hours(168), "{text}");
     }
 }
 

@@ -94,6 +94,28 @@ fn exports_are_listed_newest_first() {
 }
 
 #[test]
+fn the_files_of_a_tenant_are_kept_as_long_as_it_was_promised() {
+    let place = Place::new();
+    place.file("empty.db", "");
+    let lines = [
+        "database_url = 'sqlite:empty.db'",
+        "[exports]\nkeep = '90d'",
+        "[exports.keep_by_tenant]\nacme = '7d'",
+        "[datasets.rows]\nsql = 'select 1 as id'\nkeep = '30d'",
+        "[datasets.plain]\nsql = 'select 1 as id'",
+    ];
+    place.file("lovage.toml", &lines.join("\n"));
+    for (dataset, tenant, days) in [("rows", "acme", 7), ("rows", "globex", 30), ("plain", "globex", 90)] {
+        let made = place.json(&["export", "run", dataset, "--tenant", tenant]);
+        let job = made["job"].as_str().expect("an id");
+        let shown = place.json(&["export", "get", job, "--queue", "run"]);
+        let time = |field: &str| shown[field].as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
+        let kept = time("expires_at").duration_since(time("created_at"));
+        assert_eq!((kept.as_hours() + 1) / 24, days, "{shown}");
+    }
+}
+
+#[test]
 fn a_link_to_a_folder_is_the_path_of_the_file() {
     let place = Place::new();
     export(&place, &[], "first");

@@ -113,7 +113,7 @@ async fn work(redis: &str, folder: &Path, point: Option<Point>) {
         artifacts,
         sources,
         datasets: Datasets::default(),
-        rules: ExportRules { allow_raw_sql: true, keep: None },
+        rules: ExportRules { allow_raw_sql: true, ..ExportRules::default() },
         clock: Arc::new(SystemClock),
     };
     let queues = vec![("exports".parse().expect("a valid name"), 1)];

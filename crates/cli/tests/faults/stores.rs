@@ -39,7 +39,7 @@ async fn work(stage: &Stage, store: &ArtifactStore) {
         artifacts: store.clone(),
         sources,
         datasets: Datasets::default(),
-        rules: ExportRules { allow_raw_sql: true, keep: None },
+        rules: ExportRules { allow_raw_sql: true, ..ExportRules::default() },
         clock: Arc::new(SystemClock),
     };
     let redis = RedisConfig { url: stage.server.url(), ..RedisConfig::default() };
@@ -197,7 +197,7 @@ async fn row_20_a_full_disk_under_the_embedded_broker() {
         artifacts: self::folder(folder.path()),
         sources: Sources::new(),
         datasets: Datasets::default(),
-        rules: ExportRules { allow_raw_sql: true, keep: None },
+        rules: ExportRules { allow_raw_sql: true, ..ExportRules::default() },
         clock: Arc::new(SystemClock),
     };
     let opened = Arc::clone(&broker);

@@ -44,8 +44,12 @@ impl Bench {
         let temporary = tempfile::tempdir().unwrap();
         limits.temp_dir = Some(temporary.path().to_owned());
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let handler =
-            Arc::new(ExportReportHandler::new(Services { artifacts: store.clone(), clock, limits, keep: None }));
+        let handler = Arc::new(ExportReportHandler::new(Services {
+            artifacts: store.clone(),
+            clock,
+            limits,
+            keep: lovage_artifacts::Keep::default(),
+        }));
         Self { folder, temporary, store, handler }
     }
 
