@@ -5,6 +5,7 @@
 //! does no I/O, is not async and never asks the clock: time and randomness come in as arguments ([`Clock`],
 //! [`Entropy`]).
 
+pub mod audit;
 mod check;
 mod clock;
 pub mod duration;
