@@ -3,6 +3,7 @@
 //! In the walk of a job this is step 6. A handler is given the services of [`Services`] when the worker starts and
 //! reaches everything else through its `JobContext`.
 
+mod audit;
 mod debug;
 mod export;
 mod sources;
@@ -11,8 +12,10 @@ use std::sync::Arc;
 
 use lovage_artifacts::ArtifactStore;
 use lovage_core::Clock;
+use lovage_ledger::AuditWriter;
 use lovage_worker::Registry;
 
+pub use audit::AuditWriteHandler;
 pub use debug::{Abort, Fail, Noop, ProgressSteps, Sleep};
 pub use export::{Chunks, ColumnOptions, Count, Dataset, Datasets, ExportQueryHandler, ExportRules, Param, ParamType};
 pub use sources::Sources;
@@ -28,13 +31,19 @@ pub struct Services {
     pub datasets: Datasets,
     /// What exports may do.
     pub rules: ExportRules,
+    /// Where audit events go; without one this worker leaves their jobs to others.
+    pub audit: Option<AuditWriter>,
     /// For times that people read; nothing is decided by it.
     pub clock: Arc<dyn Clock>,
 }
 
 /// All handlers; those of the debug kinds only if `debug` says so.
 pub fn registry(services: Services, debug: bool) -> Registry {
-    let registry = Registry::new().with(ExportQueryHandler::new(services));
+    let audit = services.audit.clone();
+    let mut registry = Registry::new().with(ExportQueryHandler::new(services));
+    if let Some(writer) = audit {
+        registry = registry.with(AuditWriteHandler::new(writer));
+    }
     if !debug {
         return registry;
     }

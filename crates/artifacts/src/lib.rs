@@ -12,6 +12,7 @@
 //!
 //! No clock, no randomness and no environment is read here: settings, times and tokens come in as arguments.
 
+mod anchor;
 #[cfg(test)]
 mod awkward;
 #[cfg(test)]

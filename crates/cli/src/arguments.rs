@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{artifact, completion, config, dashboard, demo, export, job, outbox, queue, up, worker};
+use crate::commands::{
+    artifact, audit, completion, config, dashboard, demo, export, job, migrate, outbox, queue, up, worker,
+};
 use crate::config::Flags;
 use crate::error::{Failure, Outcome};
 use crate::output::{Format, Output};
@@ -91,6 +93,12 @@ pub enum Command {
     /// Check the files that jobs wrote, remove orphans and what is kept no longer
     #[command(subcommand)]
     Artifact(artifact::ArtifactCommand),
+    /// Write to the audit trail, look at it, and find out whether anybody changed it
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Bring the ledger to this release's schema
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
     /// Check settings, broker, storage and workers, and say what to mend
     Doctor,
     /// Show the settings and where each was said

@@ -4,6 +4,7 @@
 //! (`commands/job/`), and the worker that ends it is put together here (`commands/worker.rs`, `rooms.rs`).
 
 mod adoption;
+mod anchoring;
 mod arguments;
 mod beside;
 mod commands;

@@ -7,6 +7,7 @@ use lovage_broker::{
     Broker, BrokerError, Connect, OsEntropy, RedisBroker, RedisConfig, SqliteBroker, SqliteConfig, SystemClock,
 };
 use lovage_jobs::{Datasets, ExportRules, Services, Sources};
+use lovage_ledger::{AuditWriter, Ledger, LedgerAddress, LedgerError};
 use lovage_worker::{Registry, Worker, WorkerConfig, WorkerError};
 
 use crate::config::{self, Config};
@@ -97,13 +98,45 @@ fn keep(config: &Config) -> Keep {
     Keep { default: config.exports.keep, tenants: config.exports.keep_by_tenant.0.clone() }
 }
 
-/// All handlers that this binary has.
-pub fn handlers(config: &Config, sources: Sources, debug: bool) -> Outcome<Registry> {
+/// Where the ledger is: what `ledger.url` says; with the embedded broker without it a file beside that.
+pub fn ledger_address(config: &Config) -> Outcome<LedgerAddress> {
+    match &config.ledger_url {
+        Some(url) => Ok(url.reveal().parse()?),
+        None if config.redis_url.is_none() => Ok(LedgerAddress::file(config.ledger_file())),
+        None => Err(Failure::usage(
+            "ledger.url",
+            "ledger.url: is not set, and with Redis the ledger is no file of one machine; set LOVAGE_LEDGER__URL to an \
+             address of PostgreSQL, e.g. postgres://lovage@db.example/lovage",
+        )),
+    }
+}
+
+/// Opens the ledger. The embedded one is brought to the newest schema on the way, as the embedded broker is; any other is
+/// refused until `lovage migrate up` was run.
+pub async fn required_ledger(config: &Config) -> Outcome<Ledger> {
+    let address = ledger_address(config)?;
+    if config.ledger_url.is_none() {
+        lovage_ledger::migrate(&address).await?;
+    }
+    Ok(Ledger::open(&address).await?)
+}
+
+/// Opens the ledger if there is one: with Redis and without `ledger.url` a worker leaves the kinds that need it to others.
+pub async fn ledger(config: &Config) -> Outcome<Option<Ledger>> {
+    if config.ledger_url.is_none() && config.redis_url.is_some() {
+        return Ok(None);
+    }
+    required_ledger(config).await.map(Some)
+}
+
+/// All handlers that this binary has. Those that need the ledger only if there is one.
+pub fn handlers(config: &Config, sources: Sources, ledger: Option<Ledger>, debug: bool) -> Outcome<Registry> {
     let datasets = datasets(config, &sources)?;
     let rules = ExportRules { allow_raw_sql: config.exports.allow_raw_sql, keep: keep(config) };
     let artifacts = store(config)?;
     let reports = artifacts.clone();
-    let services = Services { artifacts, sources, datasets, rules, clock: Arc::new(SystemClock) };
+    let audit = ledger.map(AuditWriter::start);
+    let services = Services { artifacts, sources, datasets, rules, audit, clock: Arc::new(SystemClock) };
     Ok(with_reports(lovage_jobs::registry(services, debug), config, reports))
 }
 
@@ -158,6 +191,19 @@ impl From<ArtifactError> for Failure {
             ArtifactError::Held { .. } => Self::Conflict(error.to_string()),
             ArtifactError::Unavailable(_) => Self::Unavailable(error.to_string()),
             _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Invalid(invalid) => invalid.into(),
+            LedgerError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            LedgerError::Refused(_)
+            | LedgerError::Pending { .. }
+            | LedgerError::Newer { .. }
+            | LedgerError::Broken { .. } => Self::Failed(error.to_string()),
         }
     }
 }

@@ -14,12 +14,17 @@ use crate::limits::MAX_ID_CHARS;
 #[serde(try_from = "String", into = "String")]
 pub struct JobId(std::sync::Arc<str>);
 
+/// A new `UUIDv7` (RFC 9562) for the instant `now`.
+pub(crate) fn new_uuid(now: Timestamp, entropy: &dyn Entropy) -> uuid::Uuid {
+    let mut random = [0; 10];
+    entropy.fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid()
+}
+
 impl JobId {
     /// A new `UUIDv7` (RFC 9562) for the instant `now`.
     pub fn generate(now: Timestamp, entropy: &dyn Entropy) -> Self {
-        let mut random = [0; 10];
-        entropy.fill(&mut random);
-        let uuid = uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid();
+        let uuid = new_uuid(now, entropy);
         let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
         Self((&*uuid.hyphenated().encode_lower(&mut text)).into())
     }

@@ -12,10 +12,12 @@
 //! # Ok::<(), lovage_core::Invalid>(())
 //! ```
 
+mod audit;
 mod debug;
 mod export;
 mod report;
 
+pub use audit::{AuditWrite, AuditWritten};
 pub use debug::{DebugAbort, DebugFail, DebugNoop, DebugProgress, DebugSleep};
 pub use export::{ExportCompression, ExportFormat, ExportQuery, ExportResult};
 pub use report::{

@@ -38,7 +38,7 @@ impl Bench {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let rules = ExportRules { allow_raw_sql: true, ..ExportRules::default() };
         let (artifacts, datasets) = (store.clone(), Datasets::default());
-        let services = Services { artifacts, sources, datasets, rules, clock };
+        let services = Services { artifacts, sources, datasets, rules, audit: None, clock };
         Self { folder, store, handler: Arc::new(ExportQueryHandler::new(services.clone())), services }
     }
 

@@ -1,6 +1,7 @@
 //! The commands, one file a group.
 
 pub mod artifact;
+pub mod audit;
 pub mod completion;
 pub mod config;
 pub mod dashboard;
@@ -8,6 +9,8 @@ pub mod demo;
 pub mod doctor;
 pub mod export;
 pub mod job;
+mod lines;
+pub mod migrate;
 pub mod outbox;
 pub mod queue;
 pub mod up;
@@ -87,6 +90,8 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
         Command::Outbox(command) => outbox::run(&context, command).await,
         Command::Export(command) => export::run(&context, command).await,
         Command::Artifact(command) => artifact::run(&context, command).await,
+        Command::Audit(command) => audit::run(&context, command).await,
+        Command::Migrate(command) => migrate::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Config(command) => config::run(&context, &command),
         Command::Demo(args) => demo::run(&context, &args).await,

@@ -9,7 +9,7 @@ use super::Context;
 use crate::config::Origin;
 use crate::doors::Shown;
 use crate::error::Outcome;
-use crate::{adoption, doors, lifecycle, relaying, rooms};
+use crate::{adoption, anchoring, doors, lifecycle, relaying, rooms};
 
 /// Options of `lovage up`.
 #[derive(Debug, Args)]
@@ -20,7 +20,8 @@ pub async fn run(context: Context, _args: &UpArgs) -> Outcome {
     let config = context.config();
     // Whoever tries Lovage out needs something to run; whoever says no is obeyed.
     let debug = config.debug_kinds || context.loaded.origin("debug_kinds") == Origin::Default;
-    let handlers = rooms::handlers(config, rooms::sources(config)?, debug)?;
+    let ledger = rooms::ledger(config).await?;
+    let handlers = rooms::handlers(config, rooms::sources(config)?, ledger.clone(), debug)?;
     // Opened before anything is announced: a broker that cannot be used is told first.
     rooms::broker(config).await?;
     let shutdown = lifecycle::listen()?;
@@ -31,6 +32,7 @@ pub async fn run(context: Context, _args: &UpArgs) -> Outcome {
     context.output.note(&banner(&context, debug, dashboard.address()));
     let adopting = adoption::start(config, &settings.id, &shutdown, false).await?;
     let relaying = relaying::start(config, &shutdown, false).await?;
+    let _anchoring = ledger.map(|ledger| anchoring::start(config, ledger));
     let ended = worker.run(shutdown).await;
     adopting.end().await;
     relaying.end().await;

@@ -69,7 +69,7 @@ pub async fn run(context: Context, args: WorkerArgs) -> Outcome {
         return worker_admin::run(&context, command).await;
     }
     let config = context.config();
-    let handlers = rooms::handlers(config, rooms::sources(config)?, config.debug_kinds)?;
+    let handlers = rooms::handlers(config, rooms::sources(config)?, rooms::ledger(config).await?, config.debug_kinds)?;
     let mut settings = rooms::worker_config(config)?;
     settings.max_jobs = args.run.max_jobs;
     settings.exit_when_empty = args.run.exit_when_empty;

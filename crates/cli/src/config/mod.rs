@@ -49,6 +49,8 @@ pub struct Config {
     pub redis_tls: RedisTls,
     /// Replicas that must have a job before its enqueue is confirmed.
     pub redis_wait_replicas: u32,
+    /// Where the ledger is; beside the embedded broker when absent.
+    pub ledger_url: Option<Secret>,
     /// The database that exports call `default`.
     pub database_url: Option<Secret>,
     /// Further databases for exports, by name.
@@ -57,6 +59,8 @@ pub struct Config {
     pub datasets: BTreeMap<String, Dataset>,
     /// What exports may do.
     pub exports: ExportSettings,
+    /// How the audit trail is anchored.
+    pub audit: AuditSettings,
     /// What one report may take.
     pub reports: ReportSettings,
     /// Where artifacts go; a folder in the data directory when absent.
@@ -116,6 +120,15 @@ pub struct ExportSettings {
     pub keep_by_tenant: Keeps,
 }
 
+/// How the audit trail is anchored.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AuditSettings {
+    /// The seed of the key that signs anchors.
+    pub signing_key: Option<Secret>,
+    /// The key that must have signed them.
+    pub public_key: Option<String>,
+}
+
 /// What one report may take. There without the feature `reports`, too, so that one file serves both builds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportSettings {
@@ -167,10 +180,12 @@ impl Default for Config {
             redis_prefix: "lovage:".to_owned(),
             redis_tls: RedisTls::default(),
             redis_wait_replicas: 0,
+            ledger_url: None,
             database_url: None,
             sources: BTreeMap::new(),
             datasets: BTreeMap::new(),
             exports: ExportSettings::default(),
+            audit: AuditSettings::default(),
             reports: ReportSettings::default(),
             storage_url: None,
             storage_public_endpoint: None,
@@ -202,6 +217,11 @@ impl Config {
     /// The file of the embedded broker.
     pub fn database_file(&self) -> PathBuf {
         self.data_dir.join("lovage.db")
+    }
+
+    /// The file of the embedded ledger.
+    pub fn ledger_file(&self) -> PathBuf {
+        self.data_dir.join("ledger.db")
     }
 
     /// Where artifacts go, as an address that the store understands.

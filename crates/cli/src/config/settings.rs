@@ -249,6 +249,27 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.retention.discarded_count = number(text, 0, u64::from(u32::MAX))?
     ),
     setting!(
+        "ledger.url",
+        "LOVAGE_LEDGER__URL",
+        "Database of the ledger, which has the audit trail: postgres: or sqlite:; empty for ledger.db in data_dir.",
+        |c| shown(c.ledger_url.as_ref()),
+        |c, text| c.ledger_url = address(text, &["postgres", "postgresql", "sqlite"])?
+    ),
+    setting!(
+        "audit.signing_key",
+        "LOVAGE_AUDIT__SIGNING_KEY",
+        "Seed of the Ed25519 key that signs anchors, 64 hexadecimal digits; empty with the embedded ledger for audit.key in data_dir.",
+        |c| shown(c.audit.signing_key.as_ref()),
+        |c, text| c.audit.signing_key = optional(text).map(Secret::new)
+    ),
+    setting!(
+        "audit.public_key",
+        "LOVAGE_AUDIT__PUBLIC_KEY",
+        "The key that must have signed anchors, 64 hexadecimal digits; empty for that of audit.signing_key.",
+        |c| c.audit.public_key.clone().unwrap_or_default(),
+        |c, text| c.audit.public_key = optional(text)
+    ),
+    setting!(
         "exports.allow_raw_sql",
         "LOVAGE_ALLOW_RAW_SQL",
         "Whether export.query takes SQL from a job's arguments; datasets need no such thing.",

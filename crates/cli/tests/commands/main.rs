@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod artifacts;
+mod audit;
 mod backup;
 mod configuration;
 mod exports;

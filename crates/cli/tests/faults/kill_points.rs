@@ -114,6 +114,7 @@ async fn work(redis: &str, folder: &Path, point: Option<Point>) {
         sources,
         datasets: Datasets::default(),
         rules: ExportRules { allow_raw_sql: true, ..ExportRules::default() },
+        audit: None,
         clock: Arc::new(SystemClock),
     };
     let queues = vec![("exports".parse().expect("a valid name"), 1)];

@@ -40,6 +40,7 @@ async fn work(stage: &Stage, store: &ArtifactStore) {
         sources,
         datasets: Datasets::default(),
         rules: ExportRules { allow_raw_sql: true, ..ExportRules::default() },
+        audit: None,
         clock: Arc::new(SystemClock),
     };
     let redis = RedisConfig { url: stage.server.url(), ..RedisConfig::default() };
@@ -198,6 +199,7 @@ async fn row_20_a_full_disk_under_the_embedded_broker() {
         sources: Sources::new(),
         datasets: Datasets::default(),
         rules: ExportRules { allow_raw_sql: true, ..ExportRules::default() },
+        audit: None,
         clock: Arc::new(SystemClock),
     };
     let opened = Arc::clone(&broker);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::RawJson;
-use crate::clock::Timestamp;
+use crate::clock::{Entropy, Timestamp};
 use crate::error::Invalid;
 use crate::names::Tenant;
 
@@ -32,7 +32,7 @@ pub struct EventDraft {
     /// Its id, a UUID, best of version 7. Under the same id an event is kept once a tenant. Made up when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<Uuid>,
-    /// When it happened; when it was handed in when absent.
+    /// When it happened. When absent, the time in its id if that is of version 7, else when it was handed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<Moment>,
     /// Who did it, e.g. `user:42` or an e-mail address.
@@ -97,6 +97,11 @@ pub struct AuditEvent {
     pub metadata: Option<String>,
 }
 
+/// An id for an event that has none: a `UUIDv7` of the instant `now`.
+pub fn event_id(now: Timestamp, entropy: &dyn Entropy) -> Uuid {
+    crate::id::new_uuid(now, entropy)
+}
+
 impl EventDraft {
     /// An event of this actor and action, with nothing else said.
     pub fn new(actor: impl Into<String>, action: impl Into<String>) -> Self {
@@ -116,7 +121,8 @@ impl EventDraft {
         }
     }
 
-    /// Checks the event and fills in what its sender left open. `id` and `now` are used if the event has none of its
+    /// Checks the event and fills in what its sender left open. What is sent twice under an id of version 7 is the same event
+    /// both times, also without a time. `id` and `now` are used if the event has none of its
     /// own; a time that lies more than [`MAX_AUDIT_LEAD`] after `now` is refused.
     pub fn complete(self, id: Uuid, now: Timestamp) -> Result<AuditEvent, Invalid> {
         name("actor", &self.actor, "say who did it, e.g. user:42")?;
@@ -133,7 +139,7 @@ impl EventDraft {
             let help = format!("send at most {MAX_AUDIT_BYTES}; keep large documents elsewhere and refer to them");
             return Err(Invalid::new("event", format!("has {bytes} bytes"), help));
         }
-        let time = self.time.map_or(now, |Moment(time)| time);
+        let time = self.time.map(|Moment(time)| time).or_else(|| self.id.and_then(time_of)).unwrap_or(now);
         if time > now.plus(MAX_AUDIT_LEAD) {
             let ahead = time.since(now).as_secs();
             let help = format!("send when it happened; at most {} s are allowed", MAX_AUDIT_LEAD.as_secs());
@@ -191,6 +197,12 @@ impl AuditEvent {
             metadata: json("metadata", &self.metadata)?,
         })
     }
+}
+
+/// The time in an id of version 7.
+fn time_of(id: Uuid) -> Option<Timestamp> {
+    let (seconds, nanos) = (id.get_version_num() == 7).then(|| id.get_timestamp())??.to_unix();
+    Some(Timestamp::from_millis(seconds * 1_000 + u64::from(nanos) / 1_000_000))
 }
 
 fn name(field: &str, text: &str, help: &str) -> Result<(), Invalid> {
@@ -288,6 +300,15 @@ mod tests {
             let error = serde_json::from_str::<Moment>(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn without_a_time_an_id_of_version_7_tells_it() {
+        let sent = |id: &str| EventDraft { id: Some(id.parse().unwrap()), ..EventDraft::new("a", "b") };
+        let draft = sent("018bcfe5-687b-7000-8000-000000000001");
+        assert_eq!(draft.complete(Uuid::nil(), NOW.plus(Duration::from_hours(1))).unwrap().time_ms, 1_700_000_000_123);
+        let other = sent("018bcfe5-687b-4000-8000-000000000001");
+        assert_eq!(other.complete(Uuid::nil(), NOW).unwrap().time_ms, 1_700_000_000_000);
     }
 
     #[test]

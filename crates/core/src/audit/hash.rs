@@ -45,6 +45,16 @@ impl Head {
     }
 }
 
+/// A hash as 64 lower-case hexadecimal digits.
+pub fn hex(digest: &Digest) -> String {
+    use std::fmt::Write as _;
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// The hash of an event's content, the leaf of Merkle trees. Each field is its length in four bytes (all ones if it is absent)
 /// and its bytes, in the order below: UTF-8 as it was sent, JSON as it was written, addresses in their shortest form.
 pub fn leaf(event: &AuditEvent) -> Digest {
@@ -86,8 +96,6 @@ pub fn batch_hash(previous: &Digest, seal: &BatchSeal) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use std::fmt::Write as _;
-
     use uuid::Uuid;
 
     use super::*;
@@ -96,13 +104,6 @@ mod tests {
 
     fn event(draft: EventDraft) -> AuditEvent {
         draft.complete(Uuid::from_u128(1), Timestamp::from_millis(1_700_000_000_000)).unwrap()
-    }
-
-    fn hex(digest: &Digest) -> String {
-        digest.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
     }
 
     #[test]

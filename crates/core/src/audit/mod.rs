@@ -5,10 +5,14 @@
 //! chains at some time can tell later whether anything before it was changed. `docs/guide/audit.md` says the same for
 //! somebody who wants to check it with a program of their own.
 
+mod anchor;
 mod event;
 mod hash;
 mod merkle;
+mod verify;
 
-pub use event::{AuditEvent, EventDraft, MAX_AUDIT_BYTES, MAX_AUDIT_LEAD, Moment};
-pub use hash::{BatchSeal, Digest, Head, batch_hash, leaf, record_hash};
+pub use anchor::{ANCHOR_VERSION, Anchor, AnchoredChain, Hex32, from_hex};
+pub use event::{AuditEvent, EventDraft, MAX_AUDIT_BYTES, MAX_AUDIT_LEAD, Moment, event_id};
+pub use hash::{BatchSeal, Digest, Head, batch_hash, hex, leaf, record_hash};
 pub use merkle::{proof, root, root_from};
+pub use verify::{Batch, Finding, Record, Verifier};

@@ -86,7 +86,7 @@ pub async fn run(context: &Context, args: &DemoArgs) -> Outcome {
         let work = Work {
             broker: &broker,
             settings: settings.clone(),
-            handlers: rooms::handlers(&config, sources.clone(), true)?,
+            handlers: rooms::handlers(&config, sources.clone(), None, true)?,
             limit: None,
             cancels: true,
             announce: None,

@@ -64,7 +64,7 @@ pub async fn run(context: &Context, args: RunArgs) -> Outcome {
     let limit = watch::limit(args.wait_timeout.as_deref())?;
     let mut job = args.options.job("run".parse()?)?;
     job.validate(config.max_payload_bytes)?;
-    let handlers = rooms::handlers(config, rooms::sources(config)?, false)?;
+    let handlers = rooms::handlers(config, rooms::sources(config)?, None, false)?;
     let broker = context.broker().await?;
     let settings = rooms::worker_config(config)?;
     let private = PrivateQueue::take(&broker, "run", settings.id.as_str()).await?;

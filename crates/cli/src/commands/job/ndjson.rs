@@ -1,15 +1,13 @@
 //! `lovage job enqueue --ndjson`: a job a line. Each bad line is told with its number and does not hinder the others.
 
-use std::io::{BufRead, BufReader, Read as _};
-
 use lovage_broker::{Broker, EnqueueOutcome};
 use lovage_core::NewJob;
 use lovage_core::limits::MAX_BATCH_BYTES;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use crate::commands::Context;
+use crate::commands::lines::{Line, Lines};
 use crate::error::{Failure, Outcome};
 use crate::output::{self, Format, clean};
 
@@ -17,12 +15,6 @@ use crate::output::{self, Format, clean};
 const BATCH: usize = 1_000;
 /// What a line may hold beside its arguments.
 const BESIDE_ARGS: usize = 64 * 1024;
-
-/// A line as it was read, with its number from 1.
-struct Line {
-    number: u64,
-    text: Result<String, String>,
-}
 
 /// What became of the lines.
 #[derive(Debug, Default, Serialize)]
@@ -46,24 +38,13 @@ const MAX_ERRORS: usize = 1_000;
 
 /// Runs the command.
 pub async fn run(context: &Context, source: &str) -> Outcome {
-    let input: Box<dyn BufRead + Send> = if source == "-" {
-        Box::new(BufReader::new(std::io::stdin()))
-    } else {
-        let file = std::fs::File::open(source).map_err(|error| {
-            Failure::usage("ndjson", format!("ndjson: {source} cannot be read ({error}); name a readable file"))
-        })?;
-        Box::new(BufReader::new(file))
-    };
+    let mut lines = Lines::open("ndjson", source, context.config().max_payload_bytes + BESIDE_ARGS)?;
     let broker = context.broker().await?;
-    let longest = context.config().max_payload_bytes + BESIDE_ARGS;
     // No call may carry more bytes of arguments than a broker takes, however large the single jobs are.
     let most = (MAX_BATCH_BYTES / context.config().max_payload_bytes).clamp(1, BATCH);
-    let (sender, mut lines) = mpsc::channel(BATCH);
-    let reader = tokio::task::spawn_blocking(move || read(input, longest, &sender));
     let mut summary = Summary::default();
     let mut batch = Vec::with_capacity(BATCH);
-    // Whatever is there goes in one call: a slow producer's jobs do not wait for a full batch.
-    while lines.recv_many(&mut batch, most).await > 0 {
+    while lines.next(&mut batch, most).await > 0 {
         if let Err(failure) = hand_in(context, &*broker, &mut batch, &mut summary).await {
             lines.close();
             let message = format!("{failure}; the lines after {} were not handed in", summary.last_line);
@@ -74,8 +55,7 @@ pub async fn run(context: &Context, source: &str) -> Outcome {
             });
         }
     }
-    let read = reader.await.map_err(|error| Failure::Failed(format!("reading {source} ended early: {error}")))?;
-    read.map_err(|error| Failure::Failed(format!("{source} cannot be read to its end: {error}")))?;
+    lines.end().await?;
     if context.output.format != Format::Ndjson {
         context.output.one(&summary, || {
             format!(
@@ -90,31 +70,6 @@ pub async fn run(context: &Context, source: &str) -> Outcome {
         refused if refused == summary.full => Err(Failure::Shown(6)),
         _ => Err(Failure::Shown(1)),
     }
-}
-
-/// Sends the lines that are not blank; ends early when nobody listens any more.
-fn read(mut input: impl BufRead, longest: usize, lines: &mpsc::Sender<Line>) -> std::io::Result<()> {
-    for number in 1.. {
-        let mut bytes = Vec::new();
-        // One byte more than allowed tells a line that is too long from one that is not.
-        let count = (&mut input).take(longest as u64 + 1).read_until(b'\n', &mut bytes)?;
-        if count == 0 {
-            break;
-        }
-        let text = if bytes.last() != Some(&b'\n') && bytes.len() > longest {
-            input.skip_until(b'\n')?;
-            Err(format!("the line is longer than {longest} bytes; store the data and pass a reference to it"))
-        } else {
-            String::from_utf8(bytes).map_err(|_| "the line is not UTF-8; write it as UTF-8".to_owned())
-        };
-        if text.as_ref().is_ok_and(|text| text.trim().is_empty()) {
-            continue;
-        }
-        if lines.blocking_send(Line { number, text }).is_err() {
-            break;
-        }
-    }
-    Ok(())
 }
 
 async fn hand_in(context: &Context, broker: &dyn Broker, batch: &mut Vec<Line>, summary: &mut Summary) -> Outcome {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::Args;
 use lovage_broker::Broker;
 use lovage_core::{JobId, JobView, Kind, NewJob, QueueName};
+use lovage_payloads::AuditWrite;
 use lovage_worker::{Registry, Shutdown, WorkerConfig, WorkerError, WorkerSummary};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -54,7 +55,10 @@ pub async fn run(context: &Context, args: RunArgs) -> Outcome {
     let named = shared.clone().map_or_else(|| "run".parse(), Ok)?;
     let mut job = args.options.job(&args.kind, named, Context::now())?;
     job.validate(config.max_payload_bytes)?;
-    let handlers = rooms::handlers(config, rooms::sources(config)?, config.debug_kinds)?;
+    // Opened only if it may be needed: what works a shared queue may meet any kind.
+    let needed = shared.is_some() || job.kind.as_str() == AuditWrite::KIND;
+    let ledger = if needed { rooms::ledger(config).await? } else { None };
+    let handlers = rooms::handlers(config, rooms::sources(config)?, ledger, config.debug_kinds)?;
     if shared.is_none() && !handlers.kinds().any(|known| *known == job.kind) {
         // Nobody else serves a private queue: the job would wait there for ever.
         return Err(unknown_kind(&job.kind, &handlers));

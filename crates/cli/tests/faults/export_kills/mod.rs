@@ -316,7 +316,7 @@ fn services(artifacts: ArtifactStore, postgres: &str) -> Services {
     let file: File = toml::from_str(table::DATASETS).expect("valid settings");
     let datasets = Datasets::new(file.datasets, &sources).expect("valid datasets");
     let rules = ExportRules::default();
-    Services { artifacts, sources, datasets, rules, clock: Arc::new(SystemClock) }
+    Services { artifacts, sources, datasets, rules, audit: None, clock: Arc::new(SystemClock) }
 }
 
 /// The settings of workers that are processes of the real binary, in the folder where they run.

@@ -1,0 +1,101 @@
+//! Reading the anchors back: each signed, by the key that is expected, each following the one before it.
+
+use std::collections::BTreeMap;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use lovage_artifacts::ArtifactStore;
+use lovage_core::audit::{Anchor, Digest, Head, from_hex, hex};
+use lovage_ledger::{LastAnchor, Ledger, is_signed};
+
+use crate::config::Config;
+use crate::error::{Failure, Outcome};
+use crate::rooms;
+
+/// Anchors that are read at the same time.
+const AT_ONCE: usize = 16;
+
+/// What the anchors say.
+#[derive(Debug, Default)]
+pub struct Anchors {
+    /// How many there are.
+    pub count: u64,
+    /// Heads by tenant.
+    pub heads: BTreeMap<String, Vec<Head>>,
+    /// The key that signed them.
+    pub public_key: Option<String>,
+    /// The first thing that is wrong with them.
+    pub problem: Option<String>,
+}
+
+/// Reads all anchors, up to the first that is wrong.
+pub async fn read(config: &Config, ledger: &Ledger) -> Outcome<Anchors> {
+    let last = ledger.last_anchor().await?;
+    let expected = expected_key(config)?;
+    let store = rooms::store(config)?;
+    // One more than the ledger knows: it may have been put and not yet recorded.
+    let mut found = futures::stream::iter(1..=last.number + 1).map(|number| {
+        let store = store.clone();
+        async move { store.anchor(number).await.map(|anchor| (number, anchor)) }
+    });
+    let mut reading = found.by_ref().buffered(AT_ONCE);
+    let mut anchors = Anchors::default();
+    let mut previous: Digest = [0; 32];
+    while let Some((number, anchor)) = reading.try_next().await? {
+        let place = store.location(&ArtifactStore::anchor_key(number));
+        let Some(anchor) = anchor else {
+            if number <= last.number {
+                anchors.problem = Some(format!("anchor {number} is missing: {place}"));
+            }
+            break;
+        };
+        if let Err(problem) = check(&anchor, number, &previous, expected, last) {
+            anchors.problem = Some(format!("anchor {number} {problem}: {place}"));
+            break;
+        }
+        previous = anchor.digest();
+        anchors.count = number;
+        anchors.public_key.get_or_insert_with(|| hex(&anchor.public_key.0));
+        for chain in &anchor.chains {
+            anchors.heads.entry(chain.tenant.clone()).or_default().push(chain.head());
+        }
+    }
+    Ok(anchors)
+}
+
+fn check(
+    anchor: &Anchor,
+    number: u64,
+    previous: &Digest,
+    expected: Option<Digest>,
+    last: LastAnchor,
+) -> Result<(), &'static str> {
+    if !is_signed(anchor) {
+        return Err("does not have the signature of its key");
+    }
+    if expected.is_some_and(|expected| expected != anchor.public_key.0) {
+        return Err("is signed with another key");
+    }
+    if anchor.number != number {
+        return Err("lies under another number");
+    }
+    if anchor.previous.0 != *previous {
+        return Err("does not follow the one before it");
+    }
+    if number == last.number && anchor.digest() != last.digest {
+        return Err("is not the one that the ledger remembers");
+    }
+    Ok(())
+}
+
+/// The key that must have signed: what the settings say, or that of the settings' signing key.
+fn expected_key(config: &Config) -> Outcome<Option<Digest>> {
+    if let Some(text) = &config.audit.public_key {
+        let key = from_hex(text).and_then(|bytes| Digest::try_from(bytes).ok());
+        let problem =
+            "audit.public_key: is not a key; use the 64 hexadecimal digits that `lovage audit anchor --json` shows";
+        return key.map(Some).ok_or_else(|| Failure::usage("audit.public_key", problem));
+    }
+    // A key that is made for the occasion has signed nothing.
+    let made = config.audit.signing_key.is_some() || config.data_dir.join("audit.key").exists();
+    if made { Ok(super::anchor::signing_key(config).ok().map(|key| key.public())) } else { Ok(None) }
+}

@@ -1,0 +1,39 @@
+//! `lovage audit …`: writes to the audit trail, looks at it and checks it.
+
+pub mod anchor;
+mod anchors;
+mod import;
+mod list;
+mod verify;
+mod write;
+
+use clap::Subcommand;
+
+use super::Context;
+use crate::error::Outcome;
+
+/// Commands about the audit trail.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Write one event to the trail; done when it is committed
+    Write(Box<write::WriteArgs>),
+    /// Write an event a line from a file of JSON lines
+    Import(import::ImportArgs),
+    /// Show the newest records of a tenant's trail
+    List(list::ListArgs),
+    /// Sign where the trails end and put that into the object storage, against whoever can write the database
+    Anchor,
+    /// Follow the trails from their first record to their last and name the first that is not what was written
+    Verify(verify::VerifyArgs),
+}
+
+/// Runs a command about the trail.
+pub async fn run(context: &Context, command: AuditCommand) -> Outcome {
+    match command {
+        AuditCommand::Write(args) => write::run(context, *args).await,
+        AuditCommand::Import(args) => import::run(context, &args).await,
+        AuditCommand::List(args) => list::run(context, &args).await,
+        AuditCommand::Anchor => anchor::run(context).await,
+        AuditCommand::Verify(args) => verify::run(context, &args).await,
+    }
+}

@@ -1,0 +1,152 @@
+//! Anchors: where the chains end at some time, signed, to be kept where the owner of the database cannot write.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use super::event::Moment;
+use super::hash::{Digest, Head, hex};
+
+/// The newest version of [`Anchor`].
+pub const ANCHOR_VERSION: u32 = 1;
+
+/// A hash or key that is written as 64 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hex32(pub Digest);
+
+/// The heads of chains at one time. It names those that have grown since the anchor before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// The version of this form.
+    pub version: u32,
+    /// Its number, from 1 without gaps.
+    pub number: u64,
+    /// When it was made.
+    pub made_at: Moment,
+    /// The digest of the anchor before it; zeros for the first.
+    pub previous: Hex32,
+    /// Where chains end, by tenant.
+    pub chains: Vec<AnchoredChain>,
+    /// The Ed25519 key that signs it.
+    pub public_key: Hex32,
+    /// The Ed25519 signature (RFC 8032) of [`Anchor::signed_bytes`], 128 hexadecimal digits.
+    pub signature: String,
+}
+
+/// Where one chain ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnchoredChain {
+    /// The tenant; empty for none.
+    pub tenant: String,
+    /// The last record's number.
+    pub seq: u64,
+    /// The last record's hash.
+    pub record: Hex32,
+    /// The last batch's hash.
+    pub batch: Hex32,
+}
+
+impl Anchor {
+    /// What is signed: everything but the signature, numbers in eight bytes, texts after their length.
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        let mut bytes = b"lovage.audit.anchor.1\0".to_vec();
+        bytes.extend(self.number.to_be_bytes());
+        bytes.extend(self.made_at.0.as_millis().to_be_bytes());
+        bytes.extend(self.previous.0);
+        bytes.extend(self.public_key.0);
+        bytes.extend((self.chains.len() as u64).to_be_bytes());
+        for chain in &self.chains {
+            bytes.extend((chain.tenant.len() as u64).to_be_bytes());
+            bytes.extend(chain.tenant.as_bytes());
+            bytes.extend(chain.seq.to_be_bytes());
+            bytes.extend(chain.record.0);
+            bytes.extend(chain.batch.0);
+        }
+        bytes
+    }
+
+    /// What the next anchor calls its previous one: the hash of what is signed and of the signature.
+    pub fn digest(&self) -> Digest {
+        Sha256::new().chain_update(self.signed_bytes()).chain_update(&self.signature).finalize().into()
+    }
+}
+
+impl AnchoredChain {
+    /// The head that it names.
+    pub fn head(&self) -> Head {
+        Head { seq: self.seq, record: self.record.0, batch: self.batch.0 }
+    }
+}
+
+/// The bytes of hexadecimal digits; nothing if the text is anything else.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if text.len() % 2 != 0 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+}
+
+impl Serialize for Hex32 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex32 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = from_hex(&text).and_then(|bytes| Digest::try_from(bytes).ok());
+        bytes.map(Self).ok_or_else(|| serde::de::Error::custom("a hash has 64 hexadecimal digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn anchor() -> Anchor {
+        let chain = |tenant: &str| AnchoredChain {
+            tenant: tenant.to_owned(),
+            seq: 7,
+            record: Hex32([1; 32]),
+            batch: Hex32([2; 32]),
+        };
+        Anchor {
+            version: ANCHOR_VERSION,
+            number: 1,
+            made_at: Moment(Timestamp::from_millis(1_700_000_000_000)),
+            previous: Hex32([0; 32]),
+            chains: vec![chain(""), chain("acme")],
+            public_key: Hex32([3; 32]),
+            signature: "ab".repeat(64),
+        }
+    }
+
+    #[test]
+    fn everything_that_an_anchor_says_is_signed() {
+        let changes: [fn(&mut Anchor); 8] = [
+            |anchor| anchor.number = 2,
+            |anchor| anchor.made_at = Moment(Timestamp::from_millis(1)),
+            |anchor| anchor.previous = Hex32([9; 32]),
+            |anchor| anchor.public_key = Hex32([9; 32]),
+            |anchor| anchor.chains[0].tenant = "a".into(),
+            |anchor| anchor.chains[1].seq = 8,
+            |anchor| anchor.chains[1].batch = Hex32([9; 32]),
+            |anchor| drop(anchor.chains.pop()),
+        ];
+        for change in changes {
+            let mut changed = anchor();
+            change(&mut changed);
+            assert_ne!(changed.signed_bytes(), anchor().signed_bytes());
+            assert_ne!(changed.digest(), anchor().digest());
+        }
+    }
+
+    #[test]
+    fn an_anchor_is_read_back_as_it_was_written() {
+        let text = serde_json::to_string(&anchor()).unwrap();
+        assert_eq!(serde_json::from_str::<Anchor>(&text).unwrap(), anchor());
+        assert!(serde_json::from_str::<Anchor>(&text.replace("0303", "03zz")).is_err());
+        assert_eq!((from_hex("0g"), from_hex("abc"), from_hex("é")), (None, None, None));
+    }
+}

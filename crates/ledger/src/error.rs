@@ -1,0 +1,61 @@
+//! Why the ledger cannot do what was asked, by what the caller does next.
+
+use lovage_core::Invalid;
+
+/// An error of the ledger.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// What was sent cannot be accepted: mend it.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// One event cannot be stored, whatever is done: the database refuses it.
+    #[error("the database refuses the event: {0}")]
+    Refused(String),
+    /// The database cannot be reached or does not answer: try again later.
+    #[error("the ledger is not available: {0}")]
+    Unavailable(String),
+    /// The schema is older than this release's: run the command.
+    #[error("{place} has {pending} pending migrations (next: {next}); run `lovage migrate up`")]
+    Pending {
+        /// Where the ledger is.
+        place: String,
+        /// How many there are.
+        pending: usize,
+        /// The name of the first.
+        next: String,
+    },
+    /// The schema is newer than this release's: update.
+    #[error("{place} was migrated by a newer release (to {version}); run that release, or restore a backup")]
+    Newer {
+        /// Where the ledger is.
+        place: String,
+        /// The newest version that the ledger has.
+        version: i64,
+    },
+    /// The schema was changed by hand or a migration broke off.
+    #[error("the schema of {place} cannot be used: {problem}")]
+    Broken {
+        /// Where the ledger is.
+        place: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl LedgerError {
+    /// What a statement's failure means.
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(database) if is_data(database) => Self::Refused(database.message().to_owned()),
+            _ => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// Whether the data is at fault: SQLSTATE classes 22 and 23, what a trigger raises (P0001), SQLite's constraint (19), too big
+/// (18) and mismatch (20).
+fn is_data(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let Some(code) = error.code() else { return false };
+    let sqlite = code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 18..=20)) && code.len() < 5;
+    sqlite || (code.len() == 5 && (code.starts_with("22") || code.starts_with("23") || code == "P0001"))
+}

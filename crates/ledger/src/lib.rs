@@ -1,0 +1,17 @@
+//! The ledger: what must outlive the queue, in PostgreSQL or, embedded, in one SQLite file.
+//!
+//! Today that is the audit trail ([`Ledger::append`] and what reads it). The schema is that of `migrations/postgres` and
+//! `migrations/sqlite`, which have the same numbered names; a ledger whose schema is not the one that this release knows
+//! is not opened ([`LedgerError::Pending`], [`LedgerError::Newer`]).
+
+mod address;
+mod audit;
+mod error;
+mod ledger;
+mod migrations;
+
+pub use address::LedgerAddress;
+pub use audit::{AuditWriter, Chain, Kept, LastAnchor, MAX_APPEND, SigningKey, Verified, is_signed};
+pub use error::LedgerError;
+pub use ledger::Ledger;
+pub use migrations::{Migration, migrate, status};
