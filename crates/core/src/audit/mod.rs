@@ -11,7 +11,7 @@ mod hash;
 mod merkle;
 mod verify;
 
-pub use anchor::{ANCHOR_VERSION, Anchor, AnchoredChain, Hex32, from_hex};
+pub use anchor::{ANCHOR_VERSION, Anchor, AnchorProof, AnchoredChain, Hex32, from_hex};
 pub use event::{AuditEvent, EventDraft, MAX_AUDIT_BYTES, MAX_AUDIT_LEAD, Moment, event_id};
 pub use hash::{BatchSeal, Digest, Head, batch_hash, hex, leaf, record_hash};
 pub use merkle::{proof, root, root_from};
