@@ -19,6 +19,7 @@ mod reference;
 mod relaying;
 mod rooms;
 mod telemetry;
+mod trail;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

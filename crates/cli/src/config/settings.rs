@@ -256,6 +256,13 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.ledger_url = address(text, &["postgres", "postgresql", "sqlite"])?
     ),
     setting!(
+        "audit.operators",
+        "LOVAGE_AUDIT__OPERATORS",
+        "Whether what commands change (pause, retry, delete, links, ...) is recorded in the audit trail.",
+        |c| c.audit.operators.to_string(),
+        |c, text| c.audit.operators = flag(text)?
+    ),
+    setting!(
         "audit.signing_key",
         "LOVAGE_AUDIT__SIGNING_KEY",
         "Seed of the Ed25519 key that signs anchors, 64 hexadecimal digits; empty with the embedded ledger for audit.key in data_dir.",

@@ -80,7 +80,8 @@ fn text(lines: &[Line], anchors: &Anchors) -> String {
     text
 }
 
-async fn chains(ledger: &Ledger, tenant: Option<&Tenant>) -> Outcome<Vec<Chain>> {
+/// The chain of a tenant, or all.
+pub async fn chains(ledger: &Ledger, tenant: Option<&Tenant>) -> Outcome<Vec<Chain>> {
     if let Some(tenant) = tenant {
         let chain = ledger.chain(tenant.as_str()).await?;
         return chain.map(|chain| vec![chain]).ok_or_else(|| {
