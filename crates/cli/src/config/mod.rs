@@ -125,6 +125,10 @@ pub struct ExportSettings {
 pub struct AuditSettings {
     /// Whether what operators do is recorded.
     pub operators: bool,
+    /// Paths into events whose values are stored as hashes.
+    pub secret: Option<String>,
+    /// The key of those hashes.
+    pub secret_key: Option<Secret>,
     /// The seed of the key that signs anchors.
     pub signing_key: Option<Secret>,
     /// The key that must have signed them.
@@ -133,7 +137,7 @@ pub struct AuditSettings {
 
 impl Default for AuditSettings {
     fn default() -> Self {
-        Self { operators: true, signing_key: None, public_key: None }
+        Self { operators: true, secret: None, secret_key: None, signing_key: None, public_key: None }
     }
 }
 

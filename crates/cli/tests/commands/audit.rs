@@ -341,3 +341,30 @@ fn old_records_go_once_they_are_anchored() {
     assert_eq!(actions(&place, &[]), [("audit.prune".to_owned(), "trail:acme".to_owned())]);
     place.run(&["audit", "prune", "--older-than", "soon", "--yes"]).failed(2, &["older_than: "]);
 }
+
+#[test]
+fn what_is_declared_secret_is_stored_as_a_hash_whichever_way_it_comes() {
+    let place = Place::new();
+    let key = "0123456789abcdef";
+    let variables = [("LOVAGE_AUDIT__SECRET", "after.card"), ("LOVAGE_AUDIT__SECRET_KEY", key)];
+    let after = r#"{"card": "4111", "n": 1}"#;
+    place.run_with(&variables, &["audit", "write", "--actor", "a", "--action", "b", "--after", after]).ok();
+    place.file("one.ndjson", &format!(r#"{{"actor":"a","action":"b","after":{after}}}"#));
+    place.run_with(&variables, &["audit", "import", "one.ndjson"]).ok();
+    let args = format!(r#"{{"actor":"a","action":"b","after":{after}}}"#);
+    place.enqueue(&["audit.write", "--queue", "audit", "--args", &args]);
+    place.run_with(&variables, &["worker", "--queues", "audit", "--exit-when-empty"]).ok();
+    let list = place.json(&["audit", "list"]);
+    let stored: Vec<&Value> = list.as_array().expect("a list").iter().map(|record| &record["after"]).collect();
+    assert_eq!(stored.len(), 3);
+    for after in &stored {
+        assert!(after["card"].as_str().is_some_and(|text| text.starts_with("hmac-sha256:")), "{after}");
+        assert_eq!((after, &after["n"]), (&stored[0], &json!(1)));
+    }
+    place.run(&["audit", "verify"]).ok();
+    place
+        .run_with(&variables[..1], &["audit", "write", "--actor", "a", "--action", "b"])
+        .failed(2, &["audit.secret_key"]);
+    let shown = place.run_with(&variables, &["config", "print"]).ok();
+    assert!(!shown.out.contains(key), "{}", shown.out);
+}

@@ -56,7 +56,11 @@ pub struct WriteArgs {
 pub async fn run(context: &Context, args: WriteArgs) -> Outcome {
     // One instant for both: whoever sends the event again under its id alone sends the same time with it.
     let now = Context::now();
-    let event = args.draft()?.complete(event_id(now, &OsEntropy), now)?;
+    let mut draft = args.draft()?;
+    if let Some(redaction) = rooms::redaction(context.config())? {
+        redaction.apply(&mut draft);
+    }
+    let event = draft.complete(event_id(now, &OsEntropy), now)?;
     let ledger = rooms::required_ledger(context.config()).await?;
     let kept = ledger.append(std::slice::from_ref(&event)).await?;
     let (seq, existing) = match kept.first() {
