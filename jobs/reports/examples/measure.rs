@@ -41,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
     };
     let artifacts = ArtifactStore::open(&StoreConfig::new(folder.display().to_string()))?;
     let (clock, limits) = (Arc::new(SystemClock), ReportLimits::default());
-    let handler = ExportReportHandler::new(Services { artifacts, clock, limits, keep: None });
+    let handler = ExportReportHandler::new(Services { artifacts, datasets: None, clock, limits, keep: None });
     let job = DetachedJob::new(
         "q".parse()?,
         "export.report".parse()?,

@@ -39,8 +39,13 @@ async fn main() -> anyhow::Result<()> {
         write_month(&files, month).with_context(|| format!("write month {month}"))?;
     }
     let store = ArtifactStore::open(&StoreConfig::new(files.display().to_string()))?;
-    let services =
-        Services { artifacts: store, clock: Arc::new(SystemClock), limits: ReportLimits::default(), keep: None };
+    let services = Services {
+        artifacts: store,
+        datasets: None,
+        clock: Arc::new(SystemClock),
+        limits: ReportLimits::default(),
+        keep: None,
+    };
     let database = SqliteConfig::new(folder.join("lovage.db"));
     let connect: Connect = Arc::new(move || {
         let open = SqliteBroker::open(database.clone());
