@@ -16,7 +16,10 @@ use lovage_worker::Registry;
 
 pub use audit::{Audit, AuditWriteHandler};
 pub use debug::{Abort, Fail, Noop, ProgressSteps, Sleep};
-pub use export::{Chunks, ColumnOptions, Count, Dataset, Datasets, ExportQueryHandler, ExportRules, Param, ParamType};
+pub use export::{
+    Chunks, ColumnOptions, Count, Dataset, Datasets, ExportQueryHandler, ExportRules, Most, Param, ParamType,
+    read_dataset,
+};
 pub use sources::Sources;
 
 /// What handlers work with.

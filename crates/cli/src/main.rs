@@ -17,6 +17,8 @@ mod output;
 mod rate;
 mod reference;
 mod relaying;
+#[cfg(feature = "reports")]
+mod reports;
 mod rooms;
 mod telemetry;
 mod trail;

@@ -141,28 +141,21 @@ pub fn handlers(config: &Config, sources: Sources, ledger: Option<Ledger>, debug
     let datasets = datasets(config, &sources)?;
     let rules = ExportRules { allow_raw_sql: config.exports.allow_raw_sql, keep: keep(config) };
     let artifacts = store(config)?;
-    let reports = artifacts.clone();
     let redaction = redaction(config)?.map(Arc::new);
     let audit = ledger.map(|ledger| Audit { writer: AuditWriter::start(ledger), redaction });
     let services = Services { artifacts, sources, datasets, rules, audit, clock: Arc::new(SystemClock) };
-    Ok(with_reports(lovage_jobs::registry(services, debug), config, reports))
+    Ok(with_reports(lovage_jobs::registry(services.clone(), debug), config, services))
 }
 
 /// Adds the handler of `export.report` to a build that has it (ADR 011).
 #[cfg(feature = "reports")]
-fn with_reports(registry: Registry, config: &Config, artifacts: ArtifactStore) -> Registry {
-    let limits = lovage_reports::ReportLimits {
-        max_input_bytes: config.reports.max_input_bytes,
-        max_rows: config.reports.max_rows,
-        temp_dir: config.reports.temp_dir.clone(),
-    };
-    let (clock, keep) = (Arc::new(SystemClock), keep(config));
-    registry.with(lovage_reports::ExportReportHandler::new(lovage_reports::Services { artifacts, clock, limits, keep }))
+fn with_reports(registry: Registry, config: &Config, services: Services) -> Registry {
+    registry.with(crate::reports::handler(config, services))
 }
 
 /// Without it the kind has no handler: its jobs wait for a worker that has one.
 #[cfg(not(feature = "reports"))]
-fn with_reports(registry: Registry, _: &Config, _: ArtifactStore) -> Registry {
+fn with_reports(registry: Registry, _: &Config, _: Services) -> Registry {
     registry
 }
 
