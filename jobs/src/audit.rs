@@ -1,26 +1,37 @@
 //! `audit.write`: hands an event to the writer that all jobs of this worker share, so that what waits at the same time is one
 //! commit, and ends when that is done.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use lovage_core::audit::{AuditEvent, EventDraft};
 use lovage_core::limits::MAX_ATTEMPTS;
 use lovage_core::{Invalid, JobId, QueueName, RetryPolicy};
-use lovage_ledger::{AuditWriter, Kept, LedgerError};
+use lovage_ledger::{AuditWriter, Kept, LedgerError, Redaction};
 use lovage_payloads::{AuditWrite, AuditWritten};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions};
 use sha2::{Digest as _, Sha256};
-use std::time::Duration;
 use uuid::Uuid;
+
+/// Where audit events go, and what of them is secret.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The writer that all jobs share.
+    pub writer: AuditWriter,
+    /// What is stored as a hash.
+    pub redaction: Option<Arc<Redaction>>,
+}
 
 /// Runs `audit.write`.
 #[derive(Debug)]
 pub struct AuditWriteHandler {
-    writer: AuditWriter,
+    audit: Audit,
 }
 
 impl AuditWriteHandler {
-    /// A handler that writes through this writer.
-    pub fn new(writer: AuditWriter) -> Self {
-        Self { writer }
+    /// A handler that writes there.
+    pub fn new(audit: Audit) -> Self {
+        Self { audit }
     }
 }
 
@@ -35,10 +46,13 @@ impl Handler for AuditWriteHandler {
         KindOptions { timeout: Duration::from_mins(1), retry, ..KindOptions::default() }
     }
 
-    async fn run(&self, AuditWrite(draft): AuditWrite, job: JobContext) -> Result<AuditWritten, JobError> {
+    async fn run(&self, AuditWrite(mut draft): AuditWrite, job: JobContext) -> Result<AuditWritten, JobError> {
+        if let Some(redaction) = &self.audit.redaction {
+            redaction.apply(&mut draft);
+        }
         let event = complete(draft, &job).map_err(|invalid| JobError::Discard(invalid.into()))?;
         let id = event.id.to_string();
-        match self.writer.write(event).await {
+        match self.audit.writer.write(event).await {
             Ok(Kept::New(seq)) => Ok(AuditWritten { id, seq, duplicate: false }),
             Ok(Kept::Duplicate(seq)) => Ok(AuditWritten { id, seq, duplicate: true }),
             Ok(Kept::Conflict(seq)) => {

@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use lovage_artifacts::ArtifactStore;
 use lovage_core::Clock;
-use lovage_ledger::AuditWriter;
 use lovage_worker::Registry;
 
-pub use audit::AuditWriteHandler;
+pub use audit::{Audit, AuditWriteHandler};
 pub use debug::{Abort, Fail, Noop, ProgressSteps, Sleep};
-pub use export::{Chunks, ColumnOptions, Count, Dataset, Datasets, ExportQueryHandler, ExportRules, Param, ParamType};
+pub use export::{
+    Chunks, ColumnOptions, Count, Dataset, Datasets, ExportQueryHandler, ExportRules, Most, Param, ParamType,
+    read_dataset,
+};
 pub use sources::Sources;
 
 /// What handlers work with.
@@ -32,7 +34,7 @@ pub struct Services {
     /// What exports may do.
     pub rules: ExportRules,
     /// Where audit events go; without one this worker leaves their jobs to others.
-    pub audit: Option<AuditWriter>,
+    pub audit: Option<Audit>,
     /// For times that people read; nothing is decided by it.
     pub clock: Arc<dyn Clock>,
 }
@@ -41,8 +43,8 @@ pub struct Services {
 pub fn registry(services: Services, debug: bool) -> Registry {
     let audit = services.audit.clone();
     let mut registry = Registry::new().with(ExportQueryHandler::new(services));
-    if let Some(writer) = audit {
-        registry = registry.with(AuditWriteHandler::new(writer));
+    if let Some(audit) = audit {
+        registry = registry.with(AuditWriteHandler::new(audit));
     }
     if !debug {
         return registry;

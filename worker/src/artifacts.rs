@@ -45,10 +45,12 @@ pub fn failed(error: ArtifactError) -> JobError {
     }
 }
 
-/// What a job asks for, in one number: its arguments and its tenant. What the configuration adds may change between
-/// attempts.
+/// What a job asks for, in one number: its arguments, in whatever order they were sent, and its tenant. What the
+/// configuration adds may change between attempts.
 pub fn request(args: &impl Serialize, tenant: Option<&Tenant>) -> Result<String, JobError> {
-    let args = serde_json::to_string(args).map_err(|error| JobError::Discard(error.into()))?;
+    let mut args = serde_json::to_value(args).map_err(|error| JobError::Discard(error.into()))?;
+    // The order of keys says nothing, and a build with polars keeps it where others sort.
+    args.sort_all_objects();
     Ok(sha256_hex(&format!("{}\n{args}", tenant.map_or("", Tenant::as_str))))
 }
 

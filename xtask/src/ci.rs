@@ -44,7 +44,8 @@ fn reports() -> Result<()> {
     let strict = ["--locked", "--", "--deny", "warnings"];
     run(cargo(&["clippy", "--package", "lovage-reports", "--all-targets"]).args(strict))?;
     run(cargo(&["clippy", "--package", "lovage-cli", "--features", "reports"]).args(strict))?;
-    run(cargo(runner()).args(["--package", "lovage-reports", "--locked"]))
+    run(cargo(runner()).args(["--package", "lovage-reports", "--locked"]))?;
+    run(cargo(runner()).args(["--package", "lovage-cli", "--features", "reports", "--locked", "reports::"]))
 }
 
 /// What is off by default must build too.

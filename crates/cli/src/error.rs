@@ -148,10 +148,8 @@ mod tests {
     fn a_refusal_names_its_field_for_programs_too() {
         let failure = Failure::from(Invalid::new("queue", "is empty", "use a name"));
         assert_eq!(failure.code(), 2);
-        assert_eq!(
-            failure.to_json().to_string(),
-            r#"{"error":{"field":"queue","message":"queue: is empty; use a name","slug":"invalid"}}"#
-        );
+        let told = serde_json::json!({"field": "queue", "message": "queue: is empty; use a name", "slug": "invalid"});
+        assert_eq!(failure.to_json(), serde_json::json!({ "error": told }));
     }
 
     #[test]

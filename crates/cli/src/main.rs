@@ -17,8 +17,11 @@ mod output;
 mod rate;
 mod reference;
 mod relaying;
+#[cfg(feature = "reports")]
+mod reports;
 mod rooms;
 mod telemetry;
+mod trail;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -6,8 +6,8 @@ use lovage_artifacts::{ArtifactError, ArtifactStore, Keep, StoreConfig};
 use lovage_broker::{
     Broker, BrokerError, Connect, OsEntropy, RedisBroker, RedisConfig, SqliteBroker, SqliteConfig, SystemClock,
 };
-use lovage_jobs::{Datasets, ExportRules, Services, Sources};
-use lovage_ledger::{AuditWriter, Ledger, LedgerAddress, LedgerError};
+use lovage_jobs::{Audit, Datasets, ExportRules, Services, Sources};
+use lovage_ledger::{AuditWriter, Ledger, LedgerAddress, LedgerError, Redaction};
 use lovage_worker::{Registry, Worker, WorkerConfig, WorkerError};
 
 use crate::config::{self, Config};
@@ -111,6 +111,13 @@ pub fn ledger_address(config: &Config) -> Outcome<LedgerAddress> {
     }
 }
 
+/// What of events is secret, if the settings say so.
+pub fn redaction(config: &Config) -> Outcome<Option<Redaction>> {
+    let Some(paths) = &config.audit.secret else { return Ok(None) };
+    let key = config.audit.secret_key.as_ref().map_or("", config::Secret::reveal);
+    Ok(Some(Redaction::parse(paths, key)?))
+}
+
 /// Opens the ledger. The embedded one is brought to the newest schema on the way, as the embedded broker is; any other is
 /// refused until `lovage migrate up` was run.
 pub async fn required_ledger(config: &Config) -> Outcome<Ledger> {
@@ -134,27 +141,21 @@ pub fn handlers(config: &Config, sources: Sources, ledger: Option<Ledger>, debug
     let datasets = datasets(config, &sources)?;
     let rules = ExportRules { allow_raw_sql: config.exports.allow_raw_sql, keep: keep(config) };
     let artifacts = store(config)?;
-    let reports = artifacts.clone();
-    let audit = ledger.map(AuditWriter::start);
+    let redaction = redaction(config)?.map(Arc::new);
+    let audit = ledger.map(|ledger| Audit { writer: AuditWriter::start(ledger), redaction });
     let services = Services { artifacts, sources, datasets, rules, audit, clock: Arc::new(SystemClock) };
-    Ok(with_reports(lovage_jobs::registry(services, debug), config, reports))
+    Ok(with_reports(lovage_jobs::registry(services.clone(), debug), config, services))
 }
 
 /// Adds the handler of `export.report` to a build that has it (ADR 011).
 #[cfg(feature = "reports")]
-fn with_reports(registry: Registry, config: &Config, artifacts: ArtifactStore) -> Registry {
-    let limits = lovage_reports::ReportLimits {
-        max_input_bytes: config.reports.max_input_bytes,
-        max_rows: config.reports.max_rows,
-        temp_dir: config.reports.temp_dir.clone(),
-    };
-    let (clock, keep) = (Arc::new(SystemClock), keep(config));
-    registry.with(lovage_reports::ExportReportHandler::new(lovage_reports::Services { artifacts, clock, limits, keep }))
+fn with_reports(registry: Registry, config: &Config, services: Services) -> Registry {
+    registry.with(crate::reports::handler(config, services))
 }
 
 /// Without it the kind has no handler: its jobs wait for a worker that has one.
 #[cfg(not(feature = "reports"))]
-fn with_reports(registry: Registry, _: &Config, _: ArtifactStore) -> Registry {
+fn with_reports(registry: Registry, _: &Config, _: Services) -> Registry {
     registry
 }
 

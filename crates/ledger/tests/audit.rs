@@ -1,5 +1,7 @@
 //! The audit trail on both databases: what is added, what is refused, and what tampering is found.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod place;
 
 use std::collections::BTreeSet;
@@ -7,7 +9,7 @@ use std::ops::ControlFlow;
 
 use lovage_core::Timestamp;
 use lovage_core::audit::{AuditEvent, EventDraft, Finding, Head};
-use lovage_ledger::{AuditWriter, Chain, Kept, Ledger, LedgerError, Verified, migrate, status};
+use lovage_ledger::{AuditWriter, Chain, Kept, Ledger, LedgerError, Pruned, SigningKey, Verified, migrate, status};
 use uuid::Uuid;
 
 use place::{Place, places};
@@ -105,8 +107,8 @@ async fn one_event_that_the_database_refuses_does_not_hold_up_the_others() {
         let ledger = place.ledger().await;
         place.refuse("user:13").await;
         let writer = AuditWriter::start(ledger.clone());
-        let writes = events("acme", 1..=40).into_iter().map(|event| writer.write(event));
-        let results = futures::future::join_all(writes).await;
+        let all = events("acme", 1..=40).into_iter().map(|event| writer.write(event));
+        let results = futures::future::join_all(all).await;
         let refused: Vec<usize> =
             results.iter().enumerate().filter(|(_, result)| result.is_err()).map(|(index, _)| index + 1).collect();
         assert_eq!(refused, [13]);
@@ -220,4 +222,34 @@ async fn a_database_that_is_away_is_an_error_that_says_so_and_no_password() {
     let address = "postgres://app:s3cret@127.0.0.1:1/lovage".parse().unwrap();
     let error = Ledger::open(&address).await.unwrap_err();
     assert!(matches!(error, LedgerError::Unavailable(_)) && !error.to_string().contains("s3cret"), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_old_and_anchored_goes_and_the_rest_can_still_be_followed() {
+    let key = SigningKey::parse(&"07".repeat(32)).unwrap();
+    let (past, future) = (Timestamp::from_millis(1), Timestamp::from_millis(u64::from(u32::MAX) * 1_000));
+    for place in places().await {
+        let ledger = place.ledger().await;
+        for batch in 0..3 {
+            ledger.append(&events("acme", batch * 5 + 1..=batch * 5 + 5)).await.unwrap();
+        }
+        let none = Pruned { records: 0, last: 0, unanchored: true };
+        assert_eq!(ledger.prune("acme", future).await.unwrap(), none, "nothing is anchored yet");
+        let chains = ledger.chains_to_anchor(10).await.unwrap();
+        let anchor = key.anchor(ledger.last_anchor().await.unwrap(), &chains, NOW);
+        ledger.record_anchor(&anchor).await.unwrap();
+        assert_eq!(ledger.chains_to_anchor(10).await.unwrap(), []);
+        ledger.append(&events("acme", 16..=18)).await.unwrap();
+        assert_eq!(ledger.prune("acme", past).await.unwrap(), Pruned::default(), "nothing is so old");
+        assert_eq!(ledger.prune("nobody", future).await.unwrap(), Pruned::default());
+        let pruned = ledger.prune("acme", future).await.unwrap();
+        assert_eq!((pruned.records, pruned.last), (15, 15));
+        assert_eq!(ledger.prune("acme", future).await.unwrap(), Pruned { records: 0, last: 0, unanchored: true });
+        let verified = verify(&ledger, "acme", vec![anchor.chains[0].head()]).await;
+        assert_eq!((verified.records, verified.pruned, verified.finding), (3, 15, None));
+        // More than retention has removed is missing.
+        place.tamper("DELETE FROM audit_events WHERE seq <= 16").await;
+        let found = verify(&ledger, "acme", Vec::new()).await.finding;
+        assert_eq!(found, Some(Finding::Missing { first: 16, last: 16 }));
+    }
 }

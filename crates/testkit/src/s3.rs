@@ -117,11 +117,23 @@ impl S3Server {
         self.server.signal("CONT");
     }
 
+    /// Puts an object into the bucket, as somebody else does who shares it.
+    pub fn put(&self, key: &str, content: &[u8]) {
+        let (status, body) = self.send("PUT", &format!("/{}/{key}", self.bucket), content);
+        assert_eq!(status, 200, "the object is put: {body}");
+    }
+
     /// One plain request; answers the status and the body.
     pub fn request(&self, method: &str, path: &str) -> (u16, String) {
+        self.send(method, path, &[])
+    }
+
+    fn send(&self, method: &str, path: &str, content: &[u8]) -> (u16, String) {
         let mut connection = TcpStream::connect(&self.address).expect("the S3 server listens");
-        let head = format!("{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Length: 0\r\n\r\n", self.address);
-        connection.write_all(head.as_bytes()).expect("the S3 server takes the request");
+        let (host, length) = (&self.address, content.len());
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n");
+        let sent = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(content));
+        sent.expect("the S3 server takes the request");
         let mut answer = String::new();
         connection.read_to_string(&mut answer).expect("the S3 server answers");
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");

@@ -16,14 +16,15 @@ mod audit;
 mod debug;
 mod export;
 mod report;
+mod report_input;
 
 pub use audit::{AuditWrite, AuditWritten};
 pub use debug::{DebugAbort, DebugFail, DebugNoop, DebugProgress, DebugSleep};
 pub use export::{ExportCompression, ExportFormat, ExportQuery, ExportResult};
 pub use report::{
-    Aggregate, ArtifactInput, ChartKind, ExportReport, InputFormat, InputFrom, ReportChart, ReportFormat, ReportInput,
-    ReportParam, ReportPivot, ReportResult, ReportSheet,
+    Aggregate, ChartKind, ExportReport, ReportChart, ReportFormat, ReportParam, ReportPivot, ReportResult, ReportSheet,
 };
+pub use report_input::{ArtifactInput, DatasetInput, InputFormat, InputFrom, ReportInput};
 
 use lovage_core::{Invalid, NewJob, QueueName};
 use serde::Serialize;

@@ -1,9 +1,11 @@
-//! `export.report`: SQL over stored files, as a workbook or as one file.
+//! `export.report`: SQL over stored files and datasets, as a workbook or as one file.
 
 use std::collections::BTreeMap;
 
-use lovage_core::{Invalid, JobId, NewJob, QueueName};
+use lovage_core::{Invalid, NewJob, QueueName};
 use serde::{Deserialize, Serialize};
+
+use crate::report_input::ReportInput;
 
 /// Arguments of `export.report`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,54 +26,6 @@ pub struct ExportReport {
     /// The file's name as people see it; `report.` and the format's ending when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-}
-
-/// Where a table's rows come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "InputForm", into = "InputForm")]
-pub struct ReportInput {
-    /// Where they lie.
-    pub from: InputFrom,
-    /// How they are written; told by the media type or the ending of the name when absent.
-    pub format: Option<InputFormat>,
-    /// Types of columns of CSV and JSON lines that are not to be guessed: `text`, `integer`, `number`, `boolean`,
-    /// `date`, `datetime` or `decimal(PRECISION,SCALE)`. Identifiers with leading zeros are `text`, money is `decimal`.
-    pub types: BTreeMap<String, String>,
-}
-
-/// Where rows lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum InputFrom {
-    /// A published file of another job.
-    Artifact(ArtifactInput),
-    /// Objects in the artifact store outside the folder of jobs, `*` standing for any characters in the last part of
-    /// the key: `raw/orders/*.parquet`. All have the same columns; they are read one after the other.
-    Files(String),
-}
-
-/// A file of another job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ArtifactInput {
-    /// The job's queue.
-    pub queue: QueueName,
-    /// The job. Until it has published its files, the report is tried again.
-    pub job: JobId,
-    /// The file's name; needed only if the job wrote several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-}
-
-/// How an input is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InputFormat {
-    /// Comma-separated, UTF-8, with a header line. An empty field is null.
-    Csv,
-    /// One JSON object a line.
-    Jsonl,
-    /// Parquet.
-    Parquet,
 }
 
 /// A value for the SQL.
@@ -204,64 +158,6 @@ pub struct ReportResult {
     pub attempt: u32,
 }
 
-/// An input as it is written.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct InputForm {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    artifact: Option<ArtifactInput>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    files: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    format: Option<InputFormat>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    types: BTreeMap<String, String>,
-}
-
-impl TryFrom<InputForm> for ReportInput {
-    type Error = &'static str;
-
-    fn try_from(form: InputForm) -> Result<Self, Self::Error> {
-        let from = match (form.artifact, form.files) {
-            (Some(artifact), None) => InputFrom::Artifact(artifact),
-            (None, Some(files)) => InputFrom::Files(files),
-            (None, None) => return Err("an input needs `artifact` or `files`"),
-            (Some(_), Some(_)) => return Err("an input has `artifact` or `files`, not both"),
-        };
-        Ok(Self { from, format: form.format, types: form.types })
-    }
-}
-
-impl From<ReportInput> for InputForm {
-    fn from(input: ReportInput) -> Self {
-        let (artifact, files) = match input.from {
-            InputFrom::Artifact(artifact) => (Some(artifact), None),
-            InputFrom::Files(files) => (None, Some(files)),
-        };
-        Self { artifact, files, format: input.format, types: input.types }
-    }
-}
-
-impl ReportInput {
-    /// The published file of a job that wrote one.
-    pub fn artifact(queue: QueueName, job: JobId) -> Self {
-        let from = InputFrom::Artifact(ArtifactInput { queue, job, file: None });
-        Self { from, format: None, types: BTreeMap::new() }
-    }
-
-    /// The objects whose keys fit `pattern`.
-    pub fn files(pattern: impl Into<String>) -> Self {
-        Self { from: InputFrom::Files(pattern.into()), format: None, types: BTreeMap::new() }
-    }
-
-    /// Says what type a column has.
-    #[must_use]
-    pub fn with_type(mut self, column: impl Into<String>, name: impl Into<String>) -> Self {
-        self.types.insert(column.into(), name.into());
-        self
-    }
-}
-
 impl ReportSheet {
     /// The result of a query as it is.
     pub fn new(name: impl Into<String>, sql: impl Into<String>) -> Self {
@@ -305,7 +201,9 @@ mod tests {
     const FULL: &str = r#"{
         "inputs": {
             "orders": {"files": "raw/orders/*.csv", "format": "csv", "types": {"amount": "decimal(18,2)"}},
-            "customers": {"artifact": {"queue": "exports", "job": "42"}}
+            "customers": {"artifact": {"queue": "exports", "job": "42"}},
+            "paid": {"dataset": "orders", "params": {"from": "2024-06-01", "status": ["paid"]}},
+            "all": {"dataset": "orders"}
         },
         "params": {"tenant": "acme", "least": 5, "share": 0.5, "all": false, "until": null},
         "sheets": [{
@@ -333,9 +231,19 @@ mod tests {
         for (text, part) in [
             (r#"{"sheets": [], "fromat": "csv"}"#, "unknown field `fromat`"),
             (r#"{"sheets": [{"name": "a", "sql": "b", "total": []}]}"#, "unknown field `total`"),
-            (r#"{"sheets": [], "inputs": {"a": {"format": "csv"}}}"#, "needs `artifact` or `files`"),
+            (r#"{"sheets": [], "inputs": {"a": {"format": "csv"}}}"#, "needs `artifact`, `files` or `dataset`"),
             (r#"{"sheets": [], "inputs": {"a": {"file": "x"}}}"#, "unknown field `file`"),
-            (r#"{"sheets": [], "inputs": {"a": {"files": "x", "artifact": {"queue": "q", "job": "1"}}}}"#, "not both"),
+            (
+                r#"{"sheets": [], "inputs": {"a": {"files": "x", "artifact": {"queue": "q", "job": "1"}}}}"#,
+                "not several",
+            ),
+            (r#"{"sheets": [], "inputs": {"a": {"files": "x", "dataset": "x"}}}"#, "not several"),
+            (r#"{"sheets": [], "inputs": {"a": {"files": "x", "params": {}}}}"#, "those of its `dataset`"),
+            (r#"{"sheets": [], "inputs": {"a": {"dataset": "x", "format": "csv"}}}"#, "no `format` and no `types`"),
+            (
+                r#"{"sheets": [], "inputs": {"a": {"dataset": "x", "types": {"b": "text"}}}}"#,
+                "no `format` and no `types`",
+            ),
             (r#"{"sheets": [], "params": {"a": [1]}}"#, "ReportParam"),
         ] {
             let error = serde_json::from_str::<ExportReport>(text).unwrap_err().to_string();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use lovage_artifacts::{ArtifactStore, StoreConfig};
+use lovage_artifacts::{ArtifactStore, Keep, StoreConfig};
 use lovage_broker::SystemClock;
 use lovage_payloads::{ExportReport, ReportFormat, ReportInput, ReportSheet};
 use lovage_reports::{ExportReportHandler, ReportLimits, Services};
@@ -42,7 +42,7 @@ async fn main() -> anyhow::Result<()> {
     let artifacts = ArtifactStore::open(&StoreConfig::new(folder.display().to_string()))?;
     let (clock, limits) = (Arc::new(SystemClock), ReportLimits::default());
     let handler =
-        ExportReportHandler::new(Services { artifacts, clock, limits, keep: lovage_artifacts::Keep::default() });
+        ExportReportHandler::new(Services { artifacts, datasets: None, clock, limits, keep: Keep::default() });
     let job = DetachedJob::new(
         "q".parse()?,
         "export.report".parse()?,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use lovage_artifacts::{ArtifactStore, StoreConfig};
+use lovage_artifacts::{ArtifactStore, Keep, StoreConfig};
 use lovage_broker::{Broker, Connect, OsEntropy, SqliteBroker, SqliteConfig, SystemClock};
 use lovage_core::{JobId, QueueName, Tenant};
 use lovage_payloads::{
@@ -41,9 +41,10 @@ async fn main() -> anyhow::Result<()> {
     let store = ArtifactStore::open(&StoreConfig::new(files.display().to_string()))?;
     let services = Services {
         artifacts: store,
+        datasets: None,
         clock: Arc::new(SystemClock),
         limits: ReportLimits::default(),
-        keep: lovage_artifacts::Keep::default(),
+        keep: Keep::default(),
     };
     let database = SqliteConfig::new(folder.join("lovage.db"));
     let connect: Connect = Arc::new(move || {

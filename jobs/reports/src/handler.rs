@@ -1,22 +1,24 @@
 //! `export.report`: the attempt from its arguments to the published file.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use lovage_artifacts::{ArtifactStore, ArtifactWriter, Keep, Manifest, Origin, Published, Staged, sha256_hex};
 use lovage_core::{Clock, LogLevel, Progress};
-use lovage_payloads::{ExportReport, ReportFormat, ReportResult, ReportSheet};
+use lovage_payloads::{DatasetInput, ExportReport, ReportFormat, ReportResult, ReportSheet};
 use lovage_worker::{Handler, JobContext, JobError, KindOptions, artifacts};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::dataset::{self, DatasetReader};
 use crate::fault;
 use crate::limits::ReportLimits;
 use crate::make::{self, Made, Order};
-use crate::plan::Plan;
-use crate::stage;
+use crate::plan::{Input, Plan};
+use crate::stage::{self, Budget, Staged as Table};
 
 /// Bytes that are read and sent at once.
 const PIECE: usize = 1 << 20;
@@ -26,6 +28,8 @@ const PIECE: usize = 1 << 20;
 pub struct Services {
     /// Where inputs lie and reports go.
     pub artifacts: ArtifactStore,
+    /// Who reads datasets; without it, inputs are files only.
+    pub datasets: Option<Arc<dyn DatasetReader>>,
     /// For times that people read; nothing is decided by it.
     pub clock: Arc<dyn Clock>,
     /// What one report may take.
@@ -57,12 +61,11 @@ impl ExportReportHandler {
     async fn report(&self, plan: Plan, job: &JobContext, request: String) -> Result<Manifest, JobError> {
         let digest = sheets_sha256(&plan.sheets);
         let (name, format) = (plan.name.clone(), plan.format);
-        let (made, workplace) = job.unless_cancelled(self.make(plan, job)).await?;
+        let (made, workplace, sources) = self.make(plan, job).await?;
         let writer = self.services.artifacts.create(&artifacts::owner(job), &name, content_type(format));
         let staged = upload(&made, writer.map_err(artifacts::failed)?, job).await?;
         drop(workplace);
-        let origin =
-            Origin { source: "artifacts".into(), engine: "polars".into(), snapshot: None, query_sha256: Some(digest) };
+        let origin = Origin { source: sources, engine: "polars".into(), snapshot: None, query_sha256: Some(digest) };
         let mut file = staged.into_file(Some(made.rows), made.columns, Some(origin));
         file.notes = made.notes;
         let now = self.services.clock.now();
@@ -72,30 +75,64 @@ impl ExportReportHandler {
         })
     }
 
-    async fn make(&self, plan: Plan, job: &JobContext) -> Result<(Made, Workplace), JobError> {
+    /// Makes the file; answers the names of its sources, too.
+    async fn make(&self, mut plan: Plan, job: &JobContext) -> Result<(Made, Workplace, String), JobError> {
         tell(job, "wait");
-        // Never closed, so this only waits.
-        let one = Arc::clone(&self.one).acquire_owned().await?;
-        let limits = &self.services.limits;
-        let folder = match &limits.temp_dir {
-            Some(parent) => tempfile::Builder::new().prefix("lovage-report-").tempdir_in(parent),
-            None => tempfile::Builder::new().prefix("lovage-report-").tempdir(),
-        };
-        let folder = folder.map_err(|error| fault::disk("make a temporary folder (reports.temp_dir)", &error))?;
-        let workplace = Workplace { folder, _one: one };
-        let (store, bytes) = (&self.services.artifacts, limits.max_input_bytes);
-        let inputs = stage::stage(store, job, plan.inputs, workplace.folder.path(), bytes).await?;
+        let workplace = job.unless_cancelled(self.workplace()).await?;
+        let (inputs, datasets) = (std::mem::take(&mut plan.inputs), std::mem::take(&mut plan.datasets));
+        let folder = workplace.folder.path();
+        let (inputs, sources, notes) = self.bring(inputs, datasets, folder, job).await?;
         let order = Order {
             inputs,
             params: plan.params,
             sheets: plan.sheets,
             format: plan.format,
-            max_rows: limits.max_rows,
+            max_rows: self.services.limits.max_rows,
             now: self.services.clock.now(),
         };
         let inner = job.clone();
         // The thread keeps the folder and the turn until it ends, whether or not somebody still waits for it.
-        job.blocking(move || make::make(&order, workplace.folder.path(), &inner).map(|made| (made, workplace))).await
+        let making =
+            job.blocking(move || make::make(&order, workplace.folder.path(), &inner).map(|made| (made, workplace)));
+        let (mut made, workplace) = job.unless_cancelled(making).await?;
+        made.notes.splice(0..0, notes);
+        Ok((made, workplace, sources))
+    }
+
+    async fn workplace(&self) -> Result<Workplace, JobError> {
+        // Never closed, so this only waits.
+        let one = Arc::clone(&self.one).acquire_owned().await?;
+        let folder = match &self.services.limits.temp_dir {
+            Some(parent) => tempfile::Builder::new().prefix("lovage-report-").tempdir_in(parent),
+            None => tempfile::Builder::new().prefix("lovage-report-").tempdir(),
+        };
+        let folder = folder.map_err(|error| fault::disk("make a temporary folder (reports.temp_dir)", &error))?;
+        Ok(Workplace { folder, _one: one })
+    }
+
+    /// Brings all inputs into `folder`; answers the names of their sources and what is to be said of them, too. Datasets
+    /// come first: a parameter that is wrong is found before anything is downloaded.
+    async fn bring(
+        &self,
+        inputs: Vec<Input>,
+        datasets: Vec<(String, DatasetInput)>,
+        folder: &Path,
+        job: &JobContext,
+    ) -> Result<(Vec<Table>, String, Vec<String>), JobError> {
+        let (store, reader) = (&self.services.artifacts, self.services.datasets.as_deref());
+        let mut budget = Budget::new(job, self.services.limits.max_input_bytes);
+        let mut sources = BTreeSet::new();
+        if !inputs.is_empty() || datasets.is_empty() {
+            sources.insert("artifacts".to_owned());
+        }
+        let found = job.unless_cancelled(stage::find_all(store, job, inputs, &mut budget)).await?;
+        // Not dropped when the job is cancelled: it ends by itself and then leaves the folder alone.
+        let read = dataset::read_all(reader, job, datasets, folder, &mut budget).await?;
+        sources.extend(read.sources);
+        let mut tables = read.tables;
+        tables.extend(job.unless_cancelled(stage::bring(store, found, folder, &mut budget)).await?);
+        let sources: Vec<String> = sources.into_iter().collect();
+        Ok((tables, sources.join(", "), read.notes))
     }
 
     fn result(&self, manifest: &Manifest) -> Result<ReportResult, JobError> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// Bounds of a report and where its temporary files go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportLimits {
-    /// Most bytes that the inputs of one report have together, as they lie in the store.
+    /// Most bytes that the inputs of one report have together: files as they lie in the store, rows of datasets as Parquet.
     pub max_input_bytes: u64,
     /// Most rows of one sheet or file.
     pub max_rows: u64,

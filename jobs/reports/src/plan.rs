@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use lovage_artifacts::FileName;
 use lovage_core::Invalid;
 use lovage_payloads::{
-    ArtifactInput, ChartKind, ExportReport, InputFormat, InputFrom, ReportFormat, ReportInput, ReportParam, ReportSheet,
+    ArtifactInput, ChartKind, DatasetInput, ExportReport, InputFormat, InputFrom, ReportFormat, ReportInput,
+    ReportParam, ReportSheet,
 };
 use polars::prelude::DataType;
 
@@ -25,13 +26,15 @@ const MAX_SHEET_NAME: usize = 31;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub inputs: Vec<Input>,
+    /// Tables whose rows come from datasets.
+    pub datasets: Vec<(String, DatasetInput)>,
     pub params: BTreeMap<String, ReportParam>,
     pub sheets: Vec<ReportSheet>,
     pub format: ReportFormat,
     pub name: FileName,
 }
 
-/// One table to be.
+/// One table to be, whose rows lie in the store.
 #[derive(Debug)]
 pub(crate) struct Input {
     pub table: String,
@@ -57,33 +60,42 @@ impl Plan {
         for name in report.params.keys() {
             identifier("params", name)?;
         }
-        let inputs =
-            report.inputs.into_iter().map(|(table, input)| Input::of(table, input)).collect::<Result<_, _>>()?;
+        let (mut inputs, mut datasets) = (Vec::new(), Vec::new());
+        for (table, ReportInput { from, format, types }) in report.inputs {
+            table_name(&table)?;
+            let from = match from {
+                InputFrom::Dataset(dataset) => {
+                    datasets.push((table, dataset));
+                    continue;
+                }
+                InputFrom::Artifact(artifact) => From::Artifact(artifact),
+                InputFrom::Files(pattern) => From::Files(Place::parse(&format!("inputs.{table}.files"), &pattern)?),
+            };
+            inputs.push(Input { types: column_types(&table, types)?, table, from, format });
+        }
         let name = match report.name {
             Some(name) => name.parse()?,
             None => default_name(report.format).parse()?,
         };
-        Ok(Self { inputs, params: report.params, sheets: report.sheets, format: report.format, name })
+        Ok(Self { inputs, datasets, params: report.params, sheets: report.sheets, format: report.format, name })
     }
 }
 
-impl Input {
-    fn of(table: String, input: ReportInput) -> Result<Self, Invalid> {
-        let field = format!("inputs.{table}");
-        identifier("inputs", &table)?;
-        if table == PARAMS {
-            return Err(Invalid::new("inputs", "has a table `params`", "choose another name: this one holds `params`"));
-        }
-        let from = match input.from {
-            InputFrom::Artifact(artifact) => From::Artifact(artifact),
-            InputFrom::Files(pattern) => From::Files(Place::parse(&format!("{field}.files"), &pattern)?),
-        };
-        let types = input.types.into_iter().map(|(column, name)| {
-            let found = types::parse(&format!("{field}.types.{column}"), &name)?;
-            Ok((column, found))
-        });
-        Ok(Self { types: types.collect::<Result<_, Invalid>>()?, table, from, format: input.format })
+/// A name that SQL takes without quotes, and that is free.
+fn table_name(table: &str) -> Result<(), Invalid> {
+    identifier("inputs", table)?;
+    if table == PARAMS {
+        return Err(Invalid::new("inputs", "has a table `params`", "choose another name: this one holds `params`"));
     }
+    Ok(())
+}
+
+fn column_types(table: &str, types: BTreeMap<String, String>) -> Result<Vec<(String, DataType)>, Invalid> {
+    let types = types.into_iter().map(|(column, name)| {
+        let found = types::parse(&format!("inputs.{table}.types.{column}"), &name)?;
+        Ok((column, found))
+    });
+    types.collect()
 }
 
 fn at_most(field: &str, found: usize) -> Result<(), Invalid> {

@@ -2,7 +2,7 @@
 //!
 //! A store that is a folder is scanned in place, by links under names of our own, because polars reads `*` and `[` in a
 //! path as a pattern. Anything else is downloaded. The bound counts the bytes as they arrive, too: an object may have
-//! grown since it was listed.
+//! grown since it was listed. Rows of datasets count for the same bound; see `dataset.rs`.
 
 use std::path::{Path, PathBuf};
 
@@ -31,36 +31,43 @@ pub(crate) struct Staged {
 }
 
 /// What an input is.
-struct Found {
+pub(crate) struct Found {
+    input: Input,
     objects: Vec<StoredObject>,
     format: InputFormat,
 }
 
-/// Brings all inputs into `folder`.
-pub(crate) async fn stage(
+/// Looks up all inputs and refuses them if they are too large.
+pub(crate) async fn find_all(
     store: &ArtifactStore,
     job: &JobContext,
     inputs: Vec<Input>,
-    folder: &Path,
-    max_bytes: u64,
-) -> Result<Vec<Staged>, JobError> {
+    budget: &mut Budget<'_>,
+) -> Result<Vec<Found>, JobError> {
     let mut found = Vec::with_capacity(inputs.len());
-    for input in &inputs {
-        found.push(find(store, job, input).await?);
+    for input in inputs {
+        let (objects, format) = find(store, job, &input).await?;
+        budget.expect(objects.iter().map(|object| object.bytes).sum())?;
+        found.push(Found { input, objects, format });
     }
-    let total: u64 = found.iter().flat_map(|input| &input.objects).map(|object| object.bytes).sum();
-    let mut budget = Budget { job, left: max_bytes, max_bytes, total, done: 0 };
-    if total > max_bytes {
-        return Err(budget.exceeded());
-    }
-    let mut staged = Vec::with_capacity(inputs.len());
-    for (input, Found { objects, format }) in inputs.into_iter().zip(found) {
+    Ok(found)
+}
+
+/// Brings what was found into `folder`.
+pub(crate) async fn bring(
+    store: &ArtifactStore,
+    found: Vec<Found>,
+    folder: &Path,
+    budget: &mut Budget<'_>,
+) -> Result<Vec<Staged>, JobError> {
+    let mut staged = Vec::with_capacity(found.len());
+    for Found { input, objects, format } in found {
         let mut files = Vec::with_capacity(objects.len());
         for (number, object) in objects.iter().enumerate() {
             let file = folder.join(format!("{}-{number}.{}", input.table, ending(format)));
             match store.local_path(&object.key) {
                 Some(path) => link(&path, &file)?,
-                None => download(store, &object.key, &file, &mut budget).await?,
+                None => download(store, &object.key, &file, budget).await?,
             }
             files.push(file);
         }
@@ -69,7 +76,11 @@ pub(crate) async fn stage(
     Ok(staged)
 }
 
-async fn find(store: &ArtifactStore, job: &JobContext, input: &Input) -> Result<Found, JobError> {
+async fn find(
+    store: &ArtifactStore,
+    job: &JobContext,
+    input: &Input,
+) -> Result<(Vec<StoredObject>, InputFormat), JobError> {
     let field = format!("inputs.{}", input.table);
     let (objects, told) = match &input.from {
         From::Artifact(artifact) => {
@@ -87,7 +98,7 @@ async fn find(store: &ArtifactStore, job: &JobContext, input: &Input) -> Result<
         let help = "say `format`: csv, jsonl or parquet";
         fault::invalid(Invalid::new(&field, "cannot be told to be CSV, JSON lines or Parquet by its name", help))
     })?;
-    Ok(Found { objects, format })
+    Ok((objects, format))
 }
 
 async fn published(
@@ -181,37 +192,60 @@ async fn download(store: &ArtifactStore, key: &str, file: &Path, budget: &mut Bu
     let failed = |error: std::io::Error| fault::disk(&format!("write {}", file.display()), &error);
     let mut writing = tokio::fs::File::create(file).await.map_err(failed)?;
     while let Some(piece) = pieces.try_next().await.map_err(artifacts::failed)? {
-        budget.take(piece.len() as u64)?;
+        budget.download(piece.len() as u64)?;
         writing.write_all(&piece).await.map_err(failed)?;
     }
     writing.flush().await.map_err(failed)
 }
 
 /// How much more may come.
-struct Budget<'a> {
+pub(crate) struct Budget<'a> {
     job: &'a JobContext,
-    left: u64,
     max_bytes: u64,
-    total: u64,
-    done: u64,
+    left: u64,
+    /// Of files, as they were listed.
+    expected: u64,
+    downloaded: u64,
 }
 
-impl Budget<'_> {
-    fn take(&mut self, bytes: u64) -> Result<(), JobError> {
+impl<'a> Budget<'a> {
+    pub fn new(job: &'a JobContext, max_bytes: u64) -> Self {
+        Self { job, max_bytes, left: max_bytes, expected: 0, downloaded: 0 }
+    }
+
+    /// What rows of a dataset may take: the rest is for the files.
+    pub fn room(&self) -> u64 {
+        self.left.saturating_sub(self.expected)
+    }
+
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
+    /// Rows of a dataset took this.
+    pub fn spend(&mut self, bytes: u64) -> Result<(), JobError> {
         self.left = self.left.checked_sub(bytes).ok_or_else(|| self.exceeded())?;
-        self.done += bytes;
+        Ok(())
+    }
+
+    fn expect(&mut self, bytes: u64) -> Result<(), JobError> {
+        self.expected = self.expected.saturating_add(bytes);
+        if self.expected > self.max_bytes { Err(self.exceeded()) } else { Ok(()) }
+    }
+
+    fn download(&mut self, bytes: u64) -> Result<(), JobError> {
+        self.spend(bytes)?;
+        self.downloaded += bytes;
+        let (done, total) = (self.downloaded, Some(self.expected));
         let (unit, phase) = ("bytes".to_owned(), "download".to_owned());
-        self.job.progress(Progress { done: self.done, total: Some(self.total), unit, phase, ..Progress::default() });
+        self.job.progress(Progress { done, total, unit, phase, ..Progress::default() });
         Ok(())
     }
 
     fn exceeded(&self) -> JobError {
-        let problem = format!(
-            "have {} bytes, and this worker reads at most {}",
-            self.total.max(self.max_bytes + 1),
-            self.max_bytes
-        );
-        let help = "read fewer files, or raise reports.max_input_bytes";
+        let least = self.expected.max(self.max_bytes.saturating_add(1));
+        let problem = format!("have {least} bytes or more, and this worker reads at most {}", self.max_bytes);
+        let help = "read fewer files or rows, or raise reports.max_input_bytes";
         fault::invalid(Invalid::new("inputs", problem, help))
     }
 }

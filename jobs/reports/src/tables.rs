@@ -8,6 +8,7 @@ use std::sync::Arc;
 use lovage_core::Invalid;
 use lovage_payloads::{InputFormat, ReportParam};
 use lovage_worker::JobError;
+use polars::datatypes::extension::{UnknownExtensionTypeBehavior, set_unknown_extension_type_behavior};
 use polars::io::HiveOptions;
 use polars::prelude::{
     Column, DataFrame, DataType, Expr, IntoLazy as _, LazyCsvReader, LazyFileListReader as _, LazyFrame,
@@ -25,6 +26,9 @@ const LOOKED_AT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(9_999);
 
 /// All tables of a report.
 pub(crate) fn open(inputs: &[Staged], params: &BTreeMap<String, ReportParam>) -> Result<SQLContext, JobError> {
+    // Types of Arrow that polars has no own ones for (JSON, in files of exports) are what they are stored as. A UUID already is:
+    // sixteen bytes.
+    set_unknown_extension_type_behavior(UnknownExtensionTypeBehavior::LoadAsStorage);
     let context = SQLContext::new();
     for input in inputs {
         context.register(&input.table, scan(input)?);

@@ -14,6 +14,7 @@ mod postgres;
 mod record;
 mod sqlite;
 mod statement;
+mod table;
 mod write;
 
 use std::time::Duration;
@@ -26,9 +27,10 @@ use lovage_worker::{Handler, JobContext, JobError, KindOptions};
 
 pub use self::dataset::{Chunks, ColumnOptions, Count, Dataset, Datasets};
 pub use self::params::{Param, ParamType};
-pub use self::plan::ExportRules;
 use self::plan::Known;
+pub use self::plan::{ExportRules, Most};
 pub(crate) use self::statement::Dialect;
+pub use self::table::read_dataset;
 use self::write::Before;
 use crate::Services;
 

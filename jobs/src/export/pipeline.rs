@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::fault;
-use super::plan::{File, Query};
+use super::plan::{File, Purpose, Query};
 use super::record::{Decode, Recorded, Recorder, Stop};
 use super::write::Before;
 
@@ -149,7 +149,8 @@ where
     // Dropping the set stops the reader; so does the worker when it drops this whole future.
     let mut reader = JoinSet::new();
     reader.spawn(read(Batches(batch_sender)));
-    let meter = Meter { job, done: &done, total: before.total.or(reading.total), before: before.rows };
+    let total = before.total.or(reading.total);
+    let meter = Meter { job, done: &done, total, before: before.rows, purpose: &file.purpose };
     let uploaded = tokio::select! {
         biased;
         () = job.cancelled().cancelled() => Err(JobError::Cancelled),
@@ -200,6 +201,7 @@ async fn upload(
     reader: &mut JoinSet<Result<(), JobError>>,
 ) -> Result<Recorded, JobError> {
     while let Some(chunk) = chunks.recv().await {
+        meter.bound(writer.bytes() + chunk.len() as u64)?;
         writer.write(chunk).await.map_err(lovage_worker::artifacts::failed)?;
         meter.tell("export", writer.bytes());
     }
@@ -224,11 +226,21 @@ struct Meter<'a> {
     total: Option<Total>,
     /// Records that other files of the job hold.
     before: u64,
+    purpose: &'a Purpose,
 }
 
 impl Meter<'_> {
+    /// Refuses a file of so many bytes, if it may not become so large.
+    fn bound(&self, bytes: u64) -> Result<(), JobError> {
+        match self.purpose {
+            Purpose::Table(most) if bytes > most.bytes => Err(fault::invalid(most.beyond.clone())),
+            Purpose::Table(_) | Purpose::Export => Ok(()),
+        }
+    }
+
     fn tell(&self, phase: &str, bytes: u64) {
         let done = self.before + self.done.load(Ordering::Relaxed);
+        let phase = if *self.purpose == Purpose::Export { phase } else { "read" };
         // A guess that was too low says nothing any more.
         let total = self.total.filter(|total| !total.approximate || total.rows > done);
         self.job.progress(Progress {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use lovage_artifacts::{FileName, Keep};
 use lovage_core::{Invalid, Tenant};
 use lovage_formats::{Compression, Format, Options};
-use lovage_payloads::{ExportCompression, ExportFormat, ExportQuery};
+use lovage_payloads::{DatasetInput, ExportCompression, ExportFormat, ExportQuery};
+use serde_json::{Map, Value};
 
 use super::dataset::{Chunks, ColumnOptions, Count, Dataset, Datasets, TIMEOUT, zone};
 use super::params::{self, Bound, TENANT};
@@ -49,6 +50,25 @@ pub(super) struct File {
     pub(super) options: Options,
     pub(super) name: FileName,
     pub(super) content_type: String,
+    pub(super) purpose: Purpose,
+}
+
+/// What a file is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be published.
+    Export,
+    /// To be read on this machine and forgotten.
+    Table(Most),
+}
+
+/// How large a file may become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Most {
+    /// Most bytes.
+    pub bytes: u64,
+    /// What is said when there would be more.
+    pub beyond: Invalid,
 }
 
 /// What exports may do, as the settings say.
@@ -88,6 +108,37 @@ impl<'a> Known<'a> {
         if args.source.is_some() {
             return Err(Invalid::new("source", "is given beside dataset", "leave it out: the dataset has its own"));
         }
+        let (dataset, query, source) = self.query(name, &args.params, tenant)?;
+        let file = File::new(args, format(args.format, dataset, name)?, name, dataset.zone.as_deref())?;
+        let keep = self.rules.keep.of(tenant, dataset.keep()?);
+        let chunks = dataset.chunks.clone();
+        Ok((Plan { dataset: Some(name.to_owned()), query, file, keep, chunks }, source))
+    }
+
+    /// The plan of a dataset that becomes a table on this machine. Its columns have the names of its query, because labels
+    /// are for people; which formats callers may choose and how long files are kept is about files that they get.
+    pub(super) fn table(
+        self,
+        input: &DatasetInput,
+        tenant: Option<&Tenant>,
+        most: Most,
+    ) -> Result<(Query, File, &'a Source), Invalid> {
+        let DatasetInput { dataset: name, params } = input;
+        let (dataset, mut query, source) = self.query(name, params, tenant)?;
+        for column in query.columns.values_mut() {
+            column.label = None;
+        }
+        let file = File::new(&ExportQuery::default(), ExportFormat::Parquet, name, dataset.zone.as_deref())?;
+        Ok((query, File { purpose: Purpose::Table(most), ..file }, source))
+    }
+
+    /// What is read for a dataset: refused unless it may be exported by this tenant with these values.
+    fn query(
+        self,
+        name: &str,
+        values: &Map<String, Value>,
+        tenant: Option<&Tenant>,
+    ) -> Result<(&'a Dataset, Query, &'a Source), Invalid> {
         let dataset = self.datasets.get(name)?;
         if !dataset.allows(tenant) {
             let who = tenant.map_or("a job without a tenant".to_owned(), |tenant| format!("tenant {tenant}"));
@@ -103,17 +154,14 @@ impl<'a> Known<'a> {
         let query = Query {
             source: dataset.source.clone(),
             statement,
-            params: params::bind(&dataset.params, &args.params, tenant)?,
+            params: params::bind(&dataset.params, values, tenant)?,
             columns: dataset.columns.clone(),
             count: dataset.count,
             timeout: dataset.timeout()?,
             row_limit: dataset.row_limit,
             key: None,
         };
-        let file = File::new(args, format(args.format, dataset, name)?, name, dataset.zone.as_deref())?;
-        let keep = self.rules.keep.of(tenant, dataset.keep()?);
-        let chunks = dataset.chunks.clone();
-        Ok((Plan { dataset: Some(name.to_owned()), query, file, keep, chunks }, source))
+        Ok((dataset, query, source))
     }
 
     fn of_sql(self, sql: &str, args: &ExportQuery, tenant: Option<&Tenant>) -> Result<(Plan, &'a Source), Invalid> {
@@ -163,7 +211,7 @@ impl File {
             rows_per_file: args.rows_per_file,
         };
         let content_type = compression.content_type(format).to_owned();
-        Ok(Self { format, options, name, content_type })
+        Ok(Self { format, options, name, content_type, purpose: Purpose::Export })
     }
 }
 

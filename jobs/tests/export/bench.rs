@@ -54,6 +54,10 @@ impl Bench {
         Self { handler: Arc::new(ExportQueryHandler::new(services.clone())), services, ..self }
     }
 
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
     /// Exports as the first attempt of a job of this name.
     pub async fn export(&self, id: &str, sql: &str) -> Result<ExportResult, JobError> {
         self.run(&job(id, 1, 1), ExportQuery::sql(sql)).await

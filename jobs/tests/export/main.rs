@@ -8,4 +8,5 @@ mod datasets;
 mod postgres;
 mod s3;
 mod sqlite;
+mod tables;
 mod types;

@@ -13,6 +13,7 @@ use super::Context;
 use crate::error::{Failure, Outcome};
 use crate::instant::Instant;
 use crate::rooms;
+use crate::trail::Trail;
 use lovage_core::duration;
 
 /// Commands about files that jobs wrote.
@@ -153,6 +154,7 @@ async fn expire(context: &Context, args: &ExpireArgs) -> Outcome {
     if !args.dry_run {
         context.confirm("Delete the files whose time is over?")?;
     }
+    let trail = if args.dry_run { None } else { Some(Trail::open(context).await?) };
     let now = Context::now();
     let mut all = ExpireReport { more: true, ..ExpireReport::default() };
     while all.more {
@@ -179,6 +181,9 @@ async fn expire(context: &Context, args: &ExpireArgs) -> Outcome {
         "deleted": deleted, "bytes": bytes, "held": held, "unreadable": all.unreadable,
         "failed": all.failed, "dry_run": args.dry_run,
     });
+    if let Some(trail) = trail.filter(|_| !deleted.is_empty()) {
+        trail.record("artifact.expire", "artifacts", &json!({ "jobs": deleted.len(), "bytes": bytes })).await?;
+    }
     context.output.one(&answer, || expired(&all, bytes, args.dry_run))?;
     for problem in &all.unreadable {
         context.output.note(&format!("Kept: {problem}"));

@@ -1,8 +1,10 @@
 //! `lovage doctor`: is everything there that the settings name, and set up so that no job is lost?
 
+use lovage_ledger::Ledger;
 use serde::Serialize;
 
 use super::Context;
+use crate::config::Config;
 use crate::error::{Failure, Outcome};
 use crate::output::Table;
 use crate::{adoption, relaying, rooms};
@@ -23,6 +25,7 @@ pub async fn run(context: &Context) -> Outcome {
     broker(context, &mut findings).await;
     storage(context, &mut findings).await;
     sources(context, &mut findings).await;
+    ledger(context, &mut findings).await;
     for (check, result) in adoption::findings(context.config()).await {
         add(&mut findings, &check, result.map_err(|failure| failure.to_string()));
     }
@@ -102,6 +105,31 @@ async fn storage(context: &Context, findings: &mut Vec<Finding>) {
         .map(|()| format!("{place}: can be written, keeps the first of two"))
         .map_err(|problem| format!("{place}: {problem}"));
     add(findings, "storage", result);
+}
+
+async fn ledger(context: &Context, findings: &mut Vec<Finding>) {
+    let config = context.config();
+    let result = match rooms::ledger(config).await {
+        Ok(Some(ledger)) => anchored(config, &ledger).await,
+        Ok(None) => Ok("none on this machine: audit.write needs a worker with LOVAGE_LEDGER__URL".to_owned()),
+        Err(failure) => Err(failure.to_string()),
+    };
+    add(findings, "ledger", result);
+}
+
+async fn anchored(config: &Config, ledger: &Ledger) -> Result<String, String> {
+    let waiting = ledger.chains_to_anchor(1_000).await.map_err(|error| error.to_string())?;
+    let last = ledger.last_anchor().await.map_err(|error| error.to_string())?;
+    let place = ledger.place();
+    match (waiting.len(), last.number) {
+        (0, 0) => Ok(format!("{place}: nothing is recorded yet")),
+        (0, number) => Ok(format!("{place}: every trail is anchored, last by anchor {number}")),
+        // Without a key of its own this machine is not the one that anchors.
+        (_, 0) if config.audit.signing_key.is_some() => {
+            Err(format!("{place}: no trail was ever anchored; let a timer run `lovage audit anchor`"))
+        }
+        (count, number) => Ok(format!("{place}: {count} trails have grown since anchor {number}")),
+    }
 }
 
 async fn sources(context: &Context, findings: &mut Vec<Finding>) {

@@ -20,7 +20,7 @@ pub struct Line {
 
 /// A file that is being read.
 pub struct Lines {
-    lines: mpsc::Receiver<Line>,
+    receiver: mpsc::Receiver<Line>,
     reader: JoinHandle<std::io::Result<()>>,
     source: String,
 }
@@ -37,20 +37,20 @@ impl Lines {
             })?;
             Box::new(BufReader::new(file))
         };
-        let (sender, lines) = mpsc::channel(WAITING);
+        let (sender, receiver) = mpsc::channel(WAITING);
         let reader = tokio::task::spawn_blocking(move || read(input, longest, &sender));
-        Ok(Self { lines, reader, source: source.to_owned() })
+        Ok(Self { receiver, reader, source: source.to_owned() })
     }
 
     /// Adds what is there to `batch`, at most `most`: a slow producer's lines do not wait for a full batch. Nothing is added at
     /// the end.
     pub async fn next(&mut self, batch: &mut Vec<Line>, most: usize) -> usize {
-        self.lines.recv_many(batch, most).await
+        self.receiver.recv_many(batch, most).await
     }
 
     /// Reads no further.
     pub fn close(&mut self) {
-        self.lines.close();
+        self.receiver.close();
     }
 
     /// Whether everything could be read.

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Context;
 use crate::error::{Failure, Outcome};
 use crate::output::WorkerLine;
+use crate::trail::Trail;
 
 /// Commands about running workers.
 #[derive(Debug, Subcommand)]
@@ -55,11 +56,13 @@ async fn tell(context: &Context, broker: &dyn Broker, which: Which, control: &Co
         }
         context.confirm(&format!("Tell {} workers to {verb}?", ids.len()))?;
     }
+    let trail = Trail::open(context).await?;
     for id in ids {
         if !broker.control(&id, control.clone()).await? {
             return Err(Failure::NotFound(format!("there is no worker {id}; `lovage worker list` shows them")));
         }
         let answer = json!({ "worker": id, "told": verb });
+        trail.record(&format!("worker.{verb}"), format!("worker:{id}"), &answer).await?;
         context.output.one(&answer, || format!("Worker {id} was told to {verb}."))?;
     }
     Ok(())

@@ -59,7 +59,7 @@ pub struct Config {
     pub datasets: BTreeMap<String, Dataset>,
     /// What exports may do.
     pub exports: ExportSettings,
-    /// How the audit trail is anchored.
+    /// What is recorded in the audit trail, and how it is anchored.
     pub audit: AuditSettings,
     /// What one report may take.
     pub reports: ReportSettings,
@@ -120,13 +120,25 @@ pub struct ExportSettings {
     pub keep_by_tenant: Keeps,
 }
 
-/// How the audit trail is anchored.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// What is recorded in the audit trail, and how it is anchored.
+#[derive(Debug, Clone, PartialEq)]
 pub struct AuditSettings {
+    /// Whether what operators do is recorded.
+    pub operators: bool,
+    /// Paths into events whose values are stored as hashes.
+    pub secret: Option<String>,
+    /// The key of those hashes.
+    pub secret_key: Option<Secret>,
     /// The seed of the key that signs anchors.
     pub signing_key: Option<Secret>,
     /// The key that must have signed them.
     pub public_key: Option<String>,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        Self { operators: true, secret: None, secret_key: None, signing_key: None, public_key: None }
+    }
 }
 
 /// What one report may take. There without the feature `reports`, too, so that one file serves both builds.

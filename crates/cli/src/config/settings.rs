@@ -256,6 +256,27 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.ledger_url = address(text, &["postgres", "postgresql", "sqlite"])?
     ),
     setting!(
+        "audit.operators",
+        "LOVAGE_AUDIT__OPERATORS",
+        "Whether what commands change (pause, retry, delete, links, ...) is recorded in the audit trail.",
+        |c| c.audit.operators.to_string(),
+        |c, text| c.audit.operators = flag(text)?
+    ),
+    setting!(
+        "audit.secret",
+        "LOVAGE_AUDIT__SECRET",
+        "Paths into events whose values are stored as keyed hashes, e.g. after.card.number,metadata.token.",
+        |c| c.audit.secret.clone().unwrap_or_default(),
+        |c, text| c.audit.secret = optional(text)
+    ),
+    setting!(
+        "audit.secret_key",
+        "LOVAGE_AUDIT__SECRET_KEY",
+        "The key of those hashes, 16 bytes or more.",
+        |c| shown(c.audit.secret_key.as_ref()),
+        |c, text| c.audit.secret_key = optional(text).map(Secret::new)
+    ),
+    setting!(
         "audit.signing_key",
         "LOVAGE_AUDIT__SIGNING_KEY",
         "Seed of the Ed25519 key that signs anchors, 64 hexadecimal digits; empty with the embedded ledger for audit.key in data_dir.",

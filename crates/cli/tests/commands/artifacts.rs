@@ -15,7 +15,7 @@ fn demo(place: &Place, variables: &[(&str, &str)]) -> Value {
     assert_eq!(files.len(), 7, "every format");
     assert!(files.iter().all(|file| file["rows"] == 5_000), "{files:?}");
     let mut first = files[0].clone();
-    first["verify"] = shown["verify"].take();
+    (first["verify"], first["audit"]) = (shown["verify"].take(), shown["audit"].take());
     first
 }
 
@@ -44,6 +44,8 @@ fn the_demo_exports_and_its_file_can_be_verified() {
     let second = demo(&place, &[]);
     assert_ne!(first["job"], second["job"], "it can be run again");
     assert_eq!(first["sha256"], second["sha256"], "the same content");
+    let trail = |shown: &Value| (shown["audit"]["verified"].clone(), shown["audit"]["records"].clone());
+    assert_eq!((trail(&first), trail(&second)), ((json!(true), json!(10_000)), (json!(true), json!(20_000))));
 
     let mut file = std::fs::File::options().write(true).open(&path).expect("the artifact can be opened");
     file.seek(SeekFrom::Start(1_000)).and_then(|_| file.write_all(b"#")).expect("one byte is changed");

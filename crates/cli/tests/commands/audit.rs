@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lovage_testkit::PostgresServer;
+use lovage_testkit::{PostgresServer, RedisServer};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
@@ -149,7 +149,7 @@ fn jobs_of_the_queue_become_events_of_their_own_id_time_and_tenant() {
     place.run(&["job", "retry", "a", "--queue", "audit"]).ok();
     place.run(&["worker", "--queues", "audit", "--exit-when-empty"]).ok();
     assert_eq!(job("a")["result"]["duplicate"], json!(true));
-    assert_eq!(place.json(&["audit", "verify"])["trails"][0]["records"], json!(2));
+    assert_eq!(place.json(&["audit", "verify", "--tenant", "acme"])["trails"][0]["records"], json!(2));
 }
 
 #[test]
@@ -245,4 +245,126 @@ fn with_redis_a_ledger_has_to_be_named() {
     let place = Place::new();
     let variables = [("REDIS_URL", "redis://127.0.0.1:1")];
     place.run_with(&variables, &["audit", "list"]).failed(2, &["ledger.url: is not set", "LOVAGE_LEDGER__URL"]);
+}
+
+/// Actions and targets of the operators' trail, the oldest first.
+fn actions(place: &Place, variables: &[(&str, &str)]) -> Vec<(String, String)> {
+    let list = place.run_with(variables, &["audit", "list", "--json"]).ok().value();
+    let text = |record: &Value, field: &str| record[field].as_str().expect("a text").to_owned();
+    list.as_array()
+        .expect("a list")
+        .iter()
+        .rev()
+        .map(|record| (text(record, "action"), text(record, "target")))
+        .collect()
+}
+
+#[test]
+fn what_operators_do_is_in_the_trail() {
+    let place = Place::new();
+    place.enqueue(&["debug.noop", "--queue", "mail", "--id", "a"]);
+    place.run(&["queue", "pause", "mail", "--why", "maintenance"]).ok();
+    place.run(&["queue", "limit", "mail", "--concurrency", "2"]).ok();
+    place.run(&["queue", "resume", "mail"]).ok();
+    place.run(&["job", "edit", "a", "--priority", "1"]).ok();
+    place.run(&["job", "cancel", "a", "--dry-run"]).ok();
+    place.run(&["job", "cancel", "a"]).ok();
+    place.run(&["job", "retry", "a"]).ok();
+    place.run(&["job", "delete", "a", "--yes"]).ok();
+    place.run(&["job", "delete", "a", "--yes"]).failed(3, &["there is no job a"]);
+    place.run(&["queue", "purge", "mail", "--yes"]).ok();
+    let done = [
+        ("queue.pause", "queue:mail"),
+        ("queue.limit", "queue:mail"),
+        ("queue.resume", "queue:mail"),
+        ("job.edit", "job:a"),
+        ("job.cancel", "job:a"),
+        ("job.retry", "job:a"),
+        ("job.delete", "job:a"),
+        ("queue.purge", "queue:mail"),
+    ];
+    let expected: Vec<(String, String)> = done.map(|(action, target)| (action.to_owned(), target.to_owned())).into();
+    assert_eq!(actions(&place, &[]), expected);
+    let first = &place.json(&["audit", "list", "--before", "2"])[0];
+    assert!(first["actor"].as_str().is_some_and(|actor| actor.starts_with("cli:") && actor.contains('@')), "{first}");
+    assert_eq!(first["metadata"]["paused"]["why"], json!("maintenance"));
+    place.run(&["audit", "verify"]).ok();
+    let off = [("LOVAGE_AUDIT__OPERATORS", "false")];
+    place.run_with(&off, &["queue", "pause", "mail"]).ok();
+    assert_eq!(actions(&place, &[]).len(), done.len());
+}
+
+#[test]
+fn without_a_ledger_at_hand_it_goes_through_the_queue() {
+    let place = Place::new();
+    let (redis, postgres) = (RedisServer::start(), PostgresServer::start());
+    let (redis, postgres) = (redis.url(), postgres.url());
+    let operator = [("REDIS_URL", redis.as_str())];
+    let worker = [("REDIS_URL", redis.as_str()), ("LOVAGE_LEDGER__URL", postgres.as_str())];
+    place.run_with(&operator, &["queue", "pause", "mail"]).ok();
+    place.run_with(&worker, &["migrate", "up"]).ok();
+    place.run_with(&worker, &["worker", "--queues", "audit", "--exit-when-empty"]).ok();
+    assert_eq!(actions(&place, &worker), [("queue.pause".to_owned(), "queue:mail".to_owned())]);
+}
+
+#[test]
+fn nothing_is_done_that_cannot_be_recorded() {
+    let place = Place::new();
+    let server = PostgresServer::start();
+    let url = server.url();
+    let pending = [("LOVAGE_LEDGER__URL", url.as_str())];
+    place.run_with(&pending, &["queue", "pause", "mail"]).failed(1, &["run `lovage migrate up`"]);
+    assert_eq!(place.json(&["queue", "stats", "mail"])["paused"], Value::Null);
+}
+
+#[test]
+fn old_records_go_once_they_are_anchored() {
+    let place = Place::new();
+    for _ in 0..3 {
+        write(&place, "user:1", "acme");
+    }
+    let prune = ["audit", "prune", "--older-than", "0s", "--tenant", "acme", "--yes"];
+    let ran = place.run(&prune).ok();
+    assert!(
+        ran.out.contains("0 records removed.") && ran.err.contains("lovage audit anchor"),
+        "{} {}",
+        ran.out,
+        ran.err
+    );
+    place.run(&["audit", "anchor"]).ok();
+    write(&place, "user:1", "acme");
+    assert_eq!(place.json(&prune)["trails"], json!([{ "tenant": "acme", "removed": 3, "pruned": 3 }]));
+    let verified = place.json(&["audit", "verify"]);
+    assert_eq!(verified["ok"], json!(true), "{verified}");
+    let acme = &verified["trails"][1];
+    assert_eq!((&acme["records"], &acme["pruned"], &acme["last"]), (&json!(1), &json!(3), &json!(4)));
+    assert_eq!(actions(&place, &[]), [("audit.prune".to_owned(), "trail:acme".to_owned())]);
+    place.run(&["audit", "prune", "--older-than", "soon", "--yes"]).failed(2, &["older_than: "]);
+}
+
+#[test]
+fn what_is_declared_secret_is_stored_as_a_hash_whichever_way_it_comes() {
+    let place = Place::new();
+    let key = "0123456789abcdef";
+    let variables = [("LOVAGE_AUDIT__SECRET", "after.card"), ("LOVAGE_AUDIT__SECRET_KEY", key)];
+    let after = r#"{"card": "4111", "n": 1}"#;
+    place.run_with(&variables, &["audit", "write", "--actor", "a", "--action", "b", "--after", after]).ok();
+    place.file("one.ndjson", &format!(r#"{{"actor":"a","action":"b","after":{after}}}"#));
+    place.run_with(&variables, &["audit", "import", "one.ndjson"]).ok();
+    let args = format!(r#"{{"actor":"a","action":"b","after":{after}}}"#);
+    place.enqueue(&["audit.write", "--queue", "audit", "--args", &args]);
+    place.run_with(&variables, &["worker", "--queues", "audit", "--exit-when-empty"]).ok();
+    let list = place.json(&["audit", "list"]);
+    let stored: Vec<&Value> = list.as_array().expect("a list").iter().map(|record| &record["after"]).collect();
+    assert_eq!(stored.len(), 3);
+    for after in &stored {
+        assert!(after["card"].as_str().is_some_and(|text| text.starts_with("hmac-sha256:")), "{after}");
+        assert_eq!((after, &after["n"]), (&stored[0], &json!(1)));
+    }
+    place.run(&["audit", "verify"]).ok();
+    place
+        .run_with(&variables[..1], &["audit", "write", "--actor", "a", "--action", "b"])
+        .failed(2, &["audit.secret_key"]);
+    let shown = place.run_with(&variables, &["config", "print"]).ok();
+    assert!(!shown.out.contains(key), "{}", shown.out);
 }

@@ -15,5 +15,7 @@ mod ndjson;
 mod place;
 mod probes;
 mod queues;
+#[cfg(feature = "reports")]
+mod reports;
 mod roles;
 mod running;

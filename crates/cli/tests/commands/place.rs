@@ -97,7 +97,8 @@ pub struct Store<'a> {
 impl<'a> Store<'a> {
     /// The Redis server at this address, or else the embedded file of the place.
     pub fn new(place: &'a Place, redis: Option<&'a str>) -> Self {
-        let mut variables = vec![("LOVAGE_DEBUG_KINDS", "true")];
+        // Without a ledger the trail is a queue of its own, which would stand in every list.
+        let mut variables = vec![("LOVAGE_DEBUG_KINDS", "true"), ("LOVAGE_AUDIT__OPERATORS", "false")];
         variables.extend(redis.map(|url| ("REDIS_URL", url)));
         Self { place, variables }
     }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod audit_kills;
 mod export_kills;
 mod kill_points;
 mod network;

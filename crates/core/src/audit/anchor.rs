@@ -147,7 +147,7 @@ impl AnchoredChain {
 
 /// The bytes of hexadecimal digits; nothing if the text is anything else.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
@@ -203,10 +203,10 @@ mod tests {
             |anchor| drop(anchor.chains.pop()),
         ];
         for change in changes {
-            let mut changed = anchor();
-            change(&mut changed);
-            assert_ne!(changed.signed_bytes(), anchor().signed_bytes());
-            assert_ne!(changed.digest(), anchor().digest());
+            let mut other = anchor();
+            change(&mut other);
+            assert_ne!(other.signed_bytes(), anchor().signed_bytes());
+            assert_ne!(other.digest(), anchor().digest());
         }
     }
 

@@ -313,12 +313,13 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let refused = |change: fn(&mut EventDraft)| {
+        type Change = fn(&mut EventDraft);
+        let refused = |change: Change| {
             let mut draft = EventDraft::new("user:42", "order.refund");
             change(&mut draft);
             draft.complete(Uuid::nil(), NOW).unwrap_err().to_string()
         };
-        let cases: [(fn(&mut EventDraft), &str); 7] = [
+        let cases: [(Change, &str); 7] = [
             (|draft| draft.actor.clear(), "actor: is missing"),
             (|draft| draft.action = " ".into(), "action: is missing"),
             (|draft| draft.action = "a\0b".into(), "action: contains '\\0'"),

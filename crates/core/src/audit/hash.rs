@@ -45,10 +45,10 @@ impl Head {
     }
 }
 
-/// A hash as 64 lower-case hexadecimal digits.
-pub fn hex(digest: &Digest) -> String {
+/// Bytes as lower-case hexadecimal digits, 64 for a hash.
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a text cannot fail.
         let _ = write!(text, "{byte:02x}");
         text

@@ -57,7 +57,7 @@ impl SigningKey {
             signature: String::new(),
         };
         let signature = self.0.sign(&anchor.signed_bytes());
-        anchor.signature = signature.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        anchor.signature = hex(signature.as_ref());
         anchor
     }
 }

@@ -7,6 +7,8 @@
 mod anchor;
 mod draft;
 mod postgres;
+mod prune;
+mod redact;
 mod sqlite;
 mod verify;
 mod writer;
@@ -15,6 +17,8 @@ use lovage_core::Invalid;
 use lovage_core::audit::{AuditEvent, Batch, Head, Record};
 
 pub use self::anchor::{LastAnchor, SigningKey, is_signed};
+pub use self::prune::Pruned;
+pub use self::redact::Redaction;
 pub use self::verify::Verified;
 pub use self::writer::AuditWriter;
 use crate::error::LedgerError;

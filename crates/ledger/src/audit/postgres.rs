@@ -9,6 +9,7 @@ use sqlx::{Row as _, query};
 use uuid::Uuid;
 
 use super::draft::{Draft, Known, NewBatch, NewRecord, repeats, tenants};
+use super::prune::{self, Bounds, Pruned};
 use super::{Chain, Kept, LastAnchor};
 use crate::error::LedgerError;
 
@@ -204,6 +205,31 @@ pub(super) async fn record_anchor(pool: &PgPool, anchor: &Anchor) -> Result<(), 
                FROM unnest($1::text[], $2::bigint[]) AS seen (tenant, seq) WHERE audit_chains.tenant = seen.tenant";
     query(sql).bind(tenants).bind(seqs).execute(&mut *transaction).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)
+}
+
+pub(super) async fn prune(pool: &PgPool, tenant: &str, before: Timestamp) -> Result<Pruned, LedgerError> {
+    let failed = |error: sqlx::Error| LedgerError::of(&error);
+    let mut transaction = pool.begin().await.map_err(failed)?;
+    let sql = "SELECT pruned_seq, anchored_seq FROM lovage.audit_chains WHERE tenant = $1 FOR UPDATE";
+    let row = query(sql).bind(tenant).fetch_optional(&mut *transaction).await.map_err(failed)?;
+    let Some(row) = row else { return Ok(Pruned::default()) };
+    let bounds = Bounds { pruned: seq(&row, 0).map_err(failed)?, anchored: seq(&row, 1).map_err(failed)? };
+    let sql = "SELECT first_seq, last_seq, root, record_hash, batch_hash, (round(extract(epoch FROM written_at) * 1000))::bigint
+               FROM lovage.audit_batches WHERE tenant = $1 AND first_seq > $2 ORDER BY first_seq LIMIT $3";
+    let rows = query(sql).bind(tenant).bind(bound(bounds.pruned)).bind(i64::from(prune::BATCHES));
+    let rows = rows.fetch_all(&mut *transaction).await.map_err(failed)?;
+    let batches = rows.iter().map(batch).collect::<Result<Vec<Batch>, _>>().map_err(failed)?;
+    let step = prune::step(bounds, &batches, before);
+    if step.last == bounds.pruned {
+        return Ok(Pruned { unanchored: step.unanchored, ..Pruned::default() });
+    }
+    let sql = "DELETE FROM lovage.audit_events WHERE tenant = $1 AND seq <= $2";
+    let delete = query(sql).bind(tenant).bind(bound(step.last));
+    let records = delete.execute(&mut *transaction).await.map_err(failed)?.rows_affected();
+    let sql = "UPDATE lovage.audit_chains SET pruned_seq = $1 WHERE tenant = $2";
+    query(sql).bind(bound(step.last)).bind(tenant).execute(&mut *transaction).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(Pruned { records, last: step.last, unanchored: step.unanchored })
 }
 
 /// A number as the database has them.

@@ -9,6 +9,7 @@ use sqlx::{QueryBuilder, Row as _, query};
 use uuid::Uuid;
 
 use super::draft::{Draft, Known, NewBatch, NewRecord, tenants};
+use super::prune::{self, Bounds, Pruned};
 use super::{Chain, Kept, LastAnchor};
 use crate::error::LedgerError;
 
@@ -162,6 +163,31 @@ pub(super) async fn record_anchor(pool: &SqlitePool, anchor: &Anchor) -> Result<
         update.execute(&mut *transaction).await.map_err(failed)?;
     }
     transaction.commit().await.map_err(failed)
+}
+
+pub(super) async fn prune(pool: &SqlitePool, tenant: &str, before: Timestamp) -> Result<Pruned, LedgerError> {
+    let failed = |error: sqlx::Error| LedgerError::of(&error);
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    let sql = "SELECT pruned_seq, anchored_seq FROM audit_chains WHERE tenant = ?";
+    let row = query(sql).bind(tenant).fetch_optional(&mut *transaction).await.map_err(failed)?;
+    let Some(row) = row else { return Ok(Pruned::default()) };
+    let bounds = Bounds { pruned: seq(&row, 0).map_err(failed)?, anchored: seq(&row, 1).map_err(failed)? };
+    let sql = "SELECT first_seq, last_seq, root, record_hash, batch_hash, written_at
+               FROM audit_batches WHERE tenant = ? AND first_seq > ? ORDER BY first_seq LIMIT ?";
+    let rows = query(sql).bind(tenant).bind(bound(bounds.pruned)).bind(prune::BATCHES);
+    let rows = rows.fetch_all(&mut *transaction).await.map_err(failed)?;
+    let batches = rows.iter().map(batch).collect::<Result<Vec<Batch>, _>>().map_err(failed)?;
+    let step = prune::step(bounds, &batches, before);
+    if step.last == bounds.pruned {
+        return Ok(Pruned { unanchored: step.unanchored, ..Pruned::default() });
+    }
+    let sql = "DELETE FROM audit_events WHERE tenant = ? AND seq <= ?";
+    let delete = query(sql).bind(tenant).bind(bound(step.last));
+    let records = delete.execute(&mut *transaction).await.map_err(failed)?.rows_affected();
+    let sql = "UPDATE audit_chains SET pruned_seq = ? WHERE tenant = ?";
+    query(sql).bind(bound(step.last)).bind(tenant).execute(&mut *transaction).await.map_err(failed)?;
+    transaction.commit().await.map_err(failed)?;
+    Ok(Pruned { records, last: step.last, unanchored: step.unanchored })
 }
 
 /// A number as the database has them.

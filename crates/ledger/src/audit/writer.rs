@@ -4,8 +4,7 @@
 //! If the database refuses a batch because of its data, it is halved until the event that is at fault stands alone: that
 //! caller gets the error, all others are stored.
 
-use std::pin::Pin;
-
+use futures::future::BoxFuture;
 use lovage_core::audit::AuditEvent;
 use tokio::sync::{mpsc, oneshot};
 
@@ -61,7 +60,7 @@ async fn run(ledger: Ledger, mut waiting: mpsc::Receiver<Waiting>) {
 pub(super) fn commit<'a>(
     ledger: &'a Ledger,
     events: &'a [AuditEvent],
-) -> Pin<Box<dyn Future<Output = Vec<Result<Kept, LedgerError>>> + Send + 'a>> {
+) -> BoxFuture<'a, Vec<Result<Kept, LedgerError>>> {
     Box::pin(async move {
         match ledger.append(events).await {
             Ok(kept) => kept.into_iter().map(Ok).collect(),

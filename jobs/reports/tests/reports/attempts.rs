@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lovage_core::Timestamp;
 use lovage_payloads::{ExportReport, ReportFormat, ReportInput};
 use lovage_reports::ReportLimits;
 use lovage_testkit::eventually;
 use lovage_worker::JobError;
 
-use crate::bench::{Bench, discarded, job, numbers, one, retried};
+use crate::bench::{Bench, NOW, discarded, job, numbers, one, retried};
 
 const WAIT: Duration = Duration::from_mins(1);
 
@@ -86,4 +87,15 @@ async fn a_temporary_folder_that_cannot_be_made_is_tried_again() {
     let error = retried(bench.report("1", one("select 1 as n")).await);
     assert!(error.starts_with("make a temporary folder (reports.temp_dir)"), "{error}");
     std::fs::create_dir(gone).unwrap();
+}
+
+#[tokio::test]
+async fn a_report_is_kept_as_long_as_the_settings_say() {
+    let bench = Bench::keeping(Duration::from_hours(720));
+    bench.report("1", one("select 1 as n")).await.unwrap();
+    let manifest = bench.manifest("1").await.unwrap();
+    assert_eq!(manifest.expires_at, Some(Timestamp::from_millis(NOW).plus(Duration::from_hours(720))));
+    let bench = Bench::new();
+    bench.report("1", one("select 1 as n")).await.unwrap();
+    assert_eq!(bench.manifest("1").await.unwrap().expires_at, None, "for ever");
 }

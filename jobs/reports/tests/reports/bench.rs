@@ -3,17 +3,22 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt as _;
-use lovage_artifacts::{ArtifactStore, Manifest, StoreConfig, SweepOptions};
+use lovage_artifacts::{ArtifactStore, Keep, Manifest, StoreConfig, SweepOptions};
 use lovage_core::{ManualClock, Timestamp};
 use lovage_payloads::{ExportReport, ReportFormat, ReportInput, ReportResult, ReportSheet};
-use lovage_reports::{ExportReportHandler, ReportLimits, Services};
+use lovage_reports::{DatasetReader, ExportReportHandler, ReportLimits, Services};
+use lovage_testkit::S3Server;
 use lovage_worker::testing::DetachedJob;
 use lovage_worker::{Handler as _, JobError};
 use polars::prelude::{DataFrame, ParquetWriter};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// When it is.
+pub const NOW: u64 = 1_700_000_000_000;
 
 pub struct Bench {
     pub folder: TempDir,
@@ -30,26 +35,50 @@ impl Bench {
     }
 
     pub fn with_limits(limits: ReportLimits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = ArtifactStore::open(&StoreConfig::new(folder.path().to_str().unwrap())).unwrap();
-        Self::build(folder, store, limits)
+        Self::in_a_folder(|services| services.limits = limits)
+    }
+
+    /// A bench whose reports may read datasets through this reader.
+    pub fn with_datasets(reader: Arc<dyn DatasetReader>, limits: ReportLimits) -> Self {
+        Self::in_a_folder(|services| {
+            services.limits = limits;
+            services.datasets = Some(reader);
+        })
+    }
+
+    /// A bench whose reports are kept so long.
+    pub fn keeping(keep: Duration) -> Self {
+        Self::in_a_folder(|services| services.keep.default = Some(keep))
     }
 
     /// A bench whose store is no folder: inputs have to be downloaded.
     pub fn in_memory(limits: ReportLimits) -> Self {
-        Self::build(tempfile::tempdir().unwrap(), ArtifactStore::open(&StoreConfig::new("memory:")).unwrap(), limits)
+        let store = ArtifactStore::open(&StoreConfig::new("memory:")).unwrap();
+        Self::build(tempfile::tempdir().unwrap(), store, |services| services.limits = limits)
     }
 
-    fn build(folder: TempDir, store: ArtifactStore, mut limits: ReportLimits) -> Self {
+    /// A bench whose store is a prefix of this server's bucket `files`.
+    pub fn in_a_bucket(server: &S3Server, reader: Arc<dyn DatasetReader>) -> Self {
+        let config = StoreConfig { retry_for: Duration::ZERO, ..StoreConfig::new("s3://files/shared") };
+        let config = server.settings().into_iter().fold(config, |config, (name, value)| config.with(name, value));
+        let store = ArtifactStore::open(&config).unwrap();
+        Self::build(tempfile::tempdir().unwrap(), store, |services| services.datasets = Some(reader))
+    }
+
+    fn in_a_folder(set: impl FnOnce(&mut Services)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(&StoreConfig::new(folder.path().to_str().unwrap())).unwrap();
+        Self::build(folder, store, set)
+    }
+
+    fn build(folder: TempDir, store: ArtifactStore, set: impl FnOnce(&mut Services)) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        limits.temp_dir = Some(temporary.path().to_owned());
-        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
-        let handler = Arc::new(ExportReportHandler::new(Services {
-            artifacts: store.clone(),
-            clock,
-            limits,
-            keep: lovage_artifacts::Keep::default(),
-        }));
+        let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(NOW)));
+        let (artifacts, limits) = (store.clone(), ReportLimits::default());
+        let mut services = Services { artifacts, datasets: None, clock, limits, keep: Keep::default() };
+        set(&mut services);
+        services.limits.temp_dir = Some(temporary.path().to_owned());
+        let handler = Arc::new(ExportReportHandler::new(services));
         Self { folder, temporary, store, handler }
     }
 

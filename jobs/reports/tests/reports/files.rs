@@ -99,7 +99,8 @@ async fn too_much_is_refused_before_it_is_read() {
     let error = discarded(bench.report("1", report("select * from t")).await);
     assert_eq!(
         error,
-        "inputs: have 4 bytes, and this worker reads at most 3; read fewer files, or raise reports.max_input_bytes"
+        "inputs: have 4 bytes or more, and this worker reads at most 3; read fewer files or rows, or raise \
+         reports.max_input_bytes"
     );
     let few = ReportLimits { max_rows: 5, ..ReportLimits::default() };
     let bench = Bench::with_limits(few);

@@ -4,6 +4,8 @@
 
 mod attempts;
 mod bench;
+mod buckets;
+mod datasets;
 mod files;
 mod hostile;
 mod workbooks;

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use lovage_core::Invalid;
-use lovage_formats::{Column, Format, Type};
+use lovage_formats::{Column, Type};
 use sqlx::postgres::{PgColumn, PgTypeKind, types::Oid};
 use sqlx::{Column as _, PgConnection};
 
 use crate::export::dataset::{ColumnOptions, refuse_unknown};
+use crate::export::plan::{File, Purpose};
 
 /// The binary form of a field (`src/backend/utils/adt`, the `…send` functions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Layout {
         columns: &[PgColumn],
         typmods: &[Option<i32>],
         (options, key): (&BTreeMap<String, ColumnOptions>, Option<&str>),
-        format: Format,
+        file: &File,
     ) -> Result<Self, Invalid> {
         refuse_unknown(options, columns)?;
         if let Some(key) = columns.iter().find(|column| Some(column.name()) == key) {
@@ -103,7 +104,7 @@ impl Layout {
                 (ty, wire, None)
             } else {
                 layout.wanted.push(None);
-                own(column, typmods.get(index).copied().flatten(), format)
+                own(column, typmods.get(index).copied().flatten(), file)
             };
             layout.columns.push(Column::new(label, ty));
             layout.names.push(column.name().to_owned());
@@ -146,11 +147,11 @@ impl Layout {
     }
 }
 
-/// What a column is by itself.
-fn own(column: &PgColumn, typmod: Option<i32>, format: Format) -> (Type, Wire, Option<&'static str>) {
+/// What a column is by itself. SQL over a table compares UUIDs as the texts that people and other files write.
+fn own(column: &PgColumn, typmod: Option<i32>, file: &File) -> (Type, Wire, Option<&'static str>) {
     let info = column.type_info();
     match info.kind() {
-        PgTypeKind::Array(_) | PgTypeKind::Composite(_) if format.nests_as_json() => {
+        PgTypeKind::Array(_) | PgTypeKind::Composite(_) if file.format.nests_as_json() => {
             return (Type::Json, Wire::Json, Some("to_json(?)::text"));
         }
         // An enum's label is its binary form.
@@ -176,7 +177,7 @@ fn own(column: &PgColumn, typmod: Option<i32>, format: Format) -> (Type, Wire, O
         1114 => (Type::Timestamp, Wire::Timestamp, None),
         1184 => (Type::TimestampTz, Wire::TimestampTz, None),
         1700 => (numeric(typmod), Wire::Numeric, None),
-        2950 => (Type::Uuid, Wire::Uuid, None),
+        2950 if file.purpose == Purpose::Export => (Type::Uuid, Wire::Uuid, None),
         _ => (Type::Text, Wire::Text, Some(AS_TEXT)),
     }
 }

@@ -54,7 +54,7 @@ impl Reader {
             return Err(fault::invalid(Invalid::new("sql", "has no columns", help)));
         }
         let typmods = columns::typmods(session.get()?, prepared.columns()).await.map_err(failed)?;
-        let layout = Layout::new(prepared.columns(), &typmods, (&query.columns, query.key.as_deref()), file.format)
+        let layout = Layout::new(prepared.columns(), &typmods, (&query.columns, query.key.as_deref()), file)
             .map_err(fault::invalid)?;
         let total = total(session.get()?, query.count, &sql).await.map_err(failed)?;
         let copy = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", layout.select(&sql));

@@ -3,7 +3,7 @@
 use clap::Args;
 use lovage_broker::OsEntropy;
 use lovage_core::audit::{AuditEvent, EventDraft, MAX_AUDIT_BYTES, event_id};
-use lovage_ledger::{Kept, Ledger, LedgerError};
+use lovage_ledger::{Kept, Ledger, LedgerError, Redaction};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -40,13 +40,14 @@ struct Summary {
 /// Imports events.
 pub async fn run(context: &Context, args: &ImportArgs) -> Outcome {
     let mut lines = Lines::open("file", &args.file, MAX_AUDIT_BYTES + BESIDE)?;
+    let redaction = rooms::redaction(context.config())?;
     let ledger = rooms::required_ledger(context.config()).await?;
     let mut summary = Summary::default();
     let mut batch = Vec::with_capacity(BATCH);
     let mut last = 0;
     while lines.next(&mut batch, BATCH).await > 0 {
         let end = batch.last().map_or(last, |line| line.number);
-        if let Err(error) = commit(&ledger, &mut batch, &mut summary).await {
+        if let Err(error) = commit(&ledger, redaction.as_ref(), &mut batch, &mut summary).await {
             lines.close();
             let message = format!("{error}; the lines after {last} were not written, and may be sent again");
             return Err(Failure::Unavailable(message));
@@ -60,13 +61,21 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Outcome {
     if summary.refused == 0 { Ok(()) } else { Err(Failure::Shown(1)) }
 }
 
-async fn commit(ledger: &Ledger, batch: &mut Vec<Line>, summary: &mut Summary) -> Result<(), LedgerError> {
+async fn commit(
+    ledger: &Ledger,
+    redaction: Option<&Redaction>,
+    batch: &mut Vec<Line>,
+    summary: &mut Summary,
+) -> Result<(), LedgerError> {
     let now = Context::now();
     let mut numbers = Vec::with_capacity(batch.len());
     let mut events: Vec<AuditEvent> = Vec::with_capacity(batch.len());
     for line in batch.drain(..) {
         let read = line.text.and_then(|text| {
-            let draft: EventDraft = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            let mut draft: EventDraft = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            if let Some(redaction) = redaction {
+                redaction.apply(&mut draft);
+            }
             draft.complete(event_id(now, &OsEntropy), now).map_err(|invalid| invalid.to_string())
         });
         match read {

@@ -4,6 +4,7 @@ pub mod anchor;
 mod anchors;
 mod import;
 mod list;
+mod prune;
 mod verify;
 mod write;
 
@@ -23,6 +24,8 @@ pub enum AuditCommand {
     List(list::ListArgs),
     /// Sign where the trails end and put that into the object storage, against whoever can write the database
     Anchor,
+    /// Remove old records that are anchored; what is left can still be followed
+    Prune(prune::PruneArgs),
     /// Follow the trails from their first record to their last and name the first that is not what was written
     Verify(verify::VerifyArgs),
 }
@@ -34,6 +37,7 @@ pub async fn run(context: &Context, command: AuditCommand) -> Outcome {
         AuditCommand::Import(args) => import::run(context, &args).await,
         AuditCommand::List(args) => list::run(context, &args).await,
         AuditCommand::Anchor => anchor::run(context).await,
+        AuditCommand::Prune(args) => prune::run(context, &args).await,
         AuditCommand::Verify(args) => verify::run(context, &args).await,
     }
 }

@@ -74,13 +74,16 @@ fn text(lines: &[Line], anchors: &Anchors) -> String {
             "Nothing is anchored: whoever can write the database can have written all anew. See `lovage audit anchor`."
         ),
         (None, count) => {
-            write!(text, "{count} anchors fit, signed by {}.", anchors.public_key.as_deref().unwrap_or("-"))
+            let key = anchors.public_key.as_deref().unwrap_or("-");
+            let fit = if count == 1 { "The one anchor fits".to_owned() } else { format!("All {count} anchors fit") };
+            write!(text, "{fit}, signed by {key}.")
         }
     };
     text
 }
 
-async fn chains(ledger: &Ledger, tenant: Option<&Tenant>) -> Outcome<Vec<Chain>> {
+/// The chain of a tenant, or all.
+pub async fn chains(ledger: &Ledger, tenant: Option<&Tenant>) -> Outcome<Vec<Chain>> {
     if let Some(tenant) = tenant {
         let chain = ledger.chain(tenant.as_str()).await?;
         return chain.map(|chain| vec![chain]).ok_or_else(|| {

@@ -54,7 +54,13 @@ pub struct WriteArgs {
 
 /// Writes one event.
 pub async fn run(context: &Context, args: WriteArgs) -> Outcome {
-    let event = args.draft()?.complete(event_id(Context::now(), &OsEntropy), Context::now())?;
+    // One instant for both: whoever sends the event again under its id alone sends the same time with it.
+    let now = Context::now();
+    let mut draft = args.draft()?;
+    if let Some(redaction) = rooms::redaction(context.config())? {
+        redaction.apply(&mut draft);
+    }
+    let event = draft.complete(event_id(now, &OsEntropy), now)?;
     let ledger = rooms::required_ledger(context.config()).await?;
     let kept = ledger.append(std::slice::from_ref(&event)).await?;
     let (seq, existing) = match kept.first() {

@@ -1,6 +1,8 @@
-//! `lovage demo`: real exports of a sample database, in every format, through queue, worker and storage, from nothing.
+//! `lovage demo`: real exports of a sample database, in every format, through queue, worker and storage, and an audit trail
+//! that is written and verified, from nothing.
 
 mod sample;
+mod trail;
 
 use std::time::Duration;
 
@@ -43,6 +45,7 @@ pub struct DemoArgs {
 #[derive(Debug, Serialize)]
 struct Shown {
     files: Vec<Made>,
+    audit: trail::Trail,
     duration_ms: u64,
     /// A command that reads the first file again.
     verify: String,
@@ -104,7 +107,8 @@ pub async fn run(context: &Context, args: &DemoArgs) -> Outcome {
     private.give_back().await;
     let first = files.first().map(|file| file.artifact.clone()).unwrap_or_default();
     let verify = format!("{} artifact verify {}", program(), quoted(&first));
-    let shown = Shown { files, duration_ms: begun.elapsed().as_millis() as u64, verify };
+    let audit = trail::write(&config).await?;
+    let shown = Shown { files, audit, duration_ms: begun.elapsed().as_millis() as u64, verify };
     context.output.one(&shown, || shown.text())
 }
 
@@ -138,7 +142,12 @@ impl Shown {
             ]);
         }
         let total = Duration::from_millis(self.duration_ms).as_secs_f64();
-        format!("{}\nAll in {total:.2} s. Check a file against its manifest:\n  {}", table.render(), self.verify)
+        format!(
+            "{}\n{}\nAll in {total:.2} s. Check a file against its manifest:\n  {}",
+            table.render(),
+            self.audit.text(),
+            self.verify
+        )
     }
 }
 

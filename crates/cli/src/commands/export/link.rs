@@ -9,6 +9,7 @@ use crate::commands::Context;
 use crate::error::{Failure, Outcome};
 use crate::instant::Instant;
 use crate::rooms;
+use crate::trail::Trail;
 use lovage_core::duration;
 
 /// Options of `export link`.
@@ -34,6 +35,7 @@ pub async fn run(context: &Context, args: &LinkArgs) -> Outcome {
     let store = rooms::store(context.config())?;
     let manifest = store.published(&args.export.queue, &args.export.job).await?;
     let file = manifest.file(args.file.as_deref())?;
+    let trail = Trail::open(context).await?;
     let options = LinkOptions { expires_in, name: args.name.clone(), now: Context::now() };
     let (url, path, expires_at) = match store.link(file, &options).await? {
         Link::Path(path) => (None, Some(path.display().to_string()), None),
@@ -44,6 +46,9 @@ pub async fn run(context: &Context, args: &LinkArgs) -> Outcome {
         "job": manifest.job, "queue": manifest.queue, "file": file.name, "saved_as": saved_as, "url": url, "path": path,
         "expires_at": expires_at, "bytes": file.bytes, "sha256": file.sha256, "content_type": file.content_type,
     });
+    // The link itself opens the file, so it is not in the record.
+    let handed = json!({ "queue": manifest.queue, "file": file.name, "expires_at": expires_at, "sha256": file.sha256 });
+    trail.record("export.link", format!("job:{}", manifest.job), &handed).await?;
     // The link alone on standard output, for scripts.
     context.output.one(&answer, || url.clone().or_else(|| path.clone()).unwrap_or_default())?;
     match expires_at {

@@ -10,6 +10,7 @@ use crate::commands::Context;
 use crate::commands::queue::{JobState, bulk};
 use crate::error::{Failure, Outcome};
 use crate::output;
+use crate::trail::Trail;
 
 /// Which jobs.
 #[derive(Debug, Args)]
@@ -73,6 +74,16 @@ impl Verb {
         }
     }
 
+    /// What the audit trail calls it.
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Cancel => "job.cancel",
+            Self::Retry => "job.retry",
+            Self::Discard => "job.discard",
+            Self::Delete => "job.delete",
+        }
+    }
+
     const fn bulk(self) -> BulkAction {
         match self {
             Self::Cancel => BulkAction::Cancel,
@@ -113,11 +124,13 @@ async fn all(
     if found > 0 {
         context.confirm(&format!("{} {found} {state} jobs of queue {queue}?", output::capital(word)))?;
     }
+    let trail = Trail::open(context).await?;
     let done = match rate {
         Some(rate) => redrive::paced(broker, queue, state, rate).await?,
         None => bulk(broker, queue, state, verb.bulk()).await?,
     };
     let answer = json!({ "queue": queue, "state": state, "verb": word, "changed": done });
+    trail.record(verb.action(), format!("queue:{queue}"), &answer).await?;
     context.output.one(&answer, || format!("{done} jobs of queue {queue}: {word} done."))
 }
 
@@ -127,9 +140,11 @@ async fn each(context: &Context, broker: &dyn Broker, args: &ActArgs, verb: Verb
         let what = if args.ids.len() == 1 { "this job".to_owned() } else { format!("these {} jobs", args.ids.len()) };
         context.confirm(&format!("Delete {what} with all that belongs to it?"))?;
     }
+    // Nothing is recorded of what would be done.
+    let trail = if args.dry_run { None } else { Some(Trail::open(context).await?) };
     let mut first = None;
     for id in &args.ids {
-        match one(context, broker, args, verb, id).await {
+        match one(context, broker, args, (verb, trail.as_ref()), id).await {
             Ok(()) => {}
             Err(Failure::OutputClosed) => return Err(Failure::OutputClosed),
             Err(failure) if args.ids.len() == 1 => return Err(failure),
@@ -142,7 +157,13 @@ async fn each(context: &Context, broker: &dyn Broker, args: &ActArgs, verb: Verb
     first.map_or(Ok(()), |code| Err(Failure::Shown(code)))
 }
 
-async fn one(context: &Context, broker: &dyn Broker, args: &ActArgs, verb: Verb, id: &JobId) -> Outcome {
+async fn one(
+    context: &Context,
+    broker: &dyn Broker,
+    args: &ActArgs,
+    (verb, trail): (Verb, Option<&Trail>),
+    id: &JobId,
+) -> Outcome {
     let view = super::find(broker, args.queue.as_ref(), id).await?;
     if args.dry_run {
         let answer =
@@ -151,6 +172,11 @@ async fn one(context: &Context, broker: &dyn Broker, args: &ActArgs, verb: Verb,
     }
     let done = act(broker, verb, &view).await?;
     let answer = json!({ "id": id, "queue": view.queue, "status": done });
+    if let Some(trail) = trail {
+        let before =
+            json!({ "queue": view.queue, "kind": view.kind, "tenant": view.tenant, "was": view.state, "status": done });
+        trail.record(verb.action(), format!("job:{id}"), &before).await?;
+    }
     context.output.one(&answer, || format!("Job {id}: {}.", done.replace('_', " ")))
 }
 
@@ -184,7 +210,12 @@ pub async fn edit(context: &Context, args: EditArgs) -> Outcome {
     };
     let broker = context.broker().await?;
     let view = super::find(&*broker, args.queue.as_ref(), &args.id).await?;
+    let trail = Trail::open(context).await?;
     broker.edit(&view.queue, &view.id, edit).await?;
     let answer = json!({ "id": view.id, "queue": view.queue, "status": "edited" });
+    let changed = json!({
+        "queue": view.queue, "kind": view.kind, "args": args.args.is_some(), "priority": args.priority,
+    });
+    trail.record("job.edit", format!("job:{}", view.id), &changed).await?;
     context.output.one(&answer, || format!("Job {}: edited.", view.id))
 }

@@ -13,6 +13,7 @@ use crate::commands::Context;
 use crate::error::{Failure, Outcome};
 use crate::output::{self, FlowLine};
 use crate::rate;
+use crate::trail::Trail;
 use lovage_core::duration;
 
 /// What takes a limit away.
@@ -86,8 +87,10 @@ pub async fn run(context: &Context, broker: &dyn Broker, args: &LimitArgs) -> Ou
         args.changes.apply(&mut view.limits)?;
     }
     view.limits.validate(&subject)?;
+    let trail = Trail::open(context).await?;
     broker.limit(queue, &subject, &view.limits).await?;
     let answer = json!({ "queue": queue, "subject": subject, "limits": view.limits, "before": before });
+    trail.record("queue.limit", format!("queue:{queue}"), &answer).await?;
     context.output.one(&answer, || {
         let name = subject::name(queue, &subject);
         let when = match subject {

@@ -11,6 +11,7 @@ use crate::error::{Failure, Outcome};
 use crate::instant;
 use crate::instant::Instant;
 use crate::output::capital;
+use crate::trail::Trail;
 use lovage_core::duration;
 
 /// Options of `queue pause`.
@@ -58,6 +59,7 @@ pub async fn pause(context: &Context, broker: &dyn Broker, args: PauseArgs) -> O
         (None, None) => None,
     };
     let subject = args.subject.subject();
+    let trail = Trail::open(context).await?;
     let by = args.by.unwrap_or_else(crate::config::user);
     let pause = broker.pause(&args.queue, &subject, &NewPause { by, why: args.why, until }).await?;
     let answer = json!({
@@ -65,6 +67,7 @@ pub async fn pause(context: &Context, broker: &dyn Broker, args: PauseArgs) -> O
         "subject": subject,
         "paused": { "by": pause.by, "why": pause.why, "since": Instant(pause.since), "until": pause.until.map(Instant) },
     });
+    trail.record("queue.pause", format!("queue:{}", args.queue), &answer).await?;
     context.output.one(&answer, || {
         let name = capital(&subject::name(&args.queue, &subject));
         match pause.until {
@@ -77,6 +80,7 @@ pub async fn pause(context: &Context, broker: &dyn Broker, args: PauseArgs) -> O
 /// Lets claims through again.
 pub async fn resume(context: &Context, broker: &dyn Broker, args: &ResumeArgs) -> Outcome {
     let subject = args.subject.subject();
+    let trail = Trail::open(context).await?;
     let before = subject::flow(broker, &args.queue, &subject).await?;
     let resumed = broker.resume(&args.queue, &subject).await?;
     let breaker = before.as_ref().and_then(|flow| flow.breaker.as_ref()).map(|breaker| breaker.state);
@@ -84,6 +88,7 @@ pub async fn resume(context: &Context, broker: &dyn Broker, args: &ResumeArgs) -
     // The broker answers yes for either; whoever was quicker than our look leaves a pause as the likelier one.
     let paused = resumed && (!closed || before.is_some_and(|flow| flow.paused.is_some()));
     let answer = json!({ "queue": args.queue, "subject": subject, "was_paused": paused, "breaker_was": breaker });
+    trail.record("queue.resume", format!("queue:{}", args.queue), &answer).await?;
     context.output.one(&answer, || {
         let name = capital(&subject::name(&args.queue, &subject));
         match (paused, closed) {

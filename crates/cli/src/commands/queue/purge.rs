@@ -8,6 +8,7 @@ use serde_json::json;
 use super::JobState;
 use crate::commands::Context;
 use crate::error::{Failure, Outcome};
+use crate::trail::Trail;
 
 /// Options of `queue purge`.
 #[derive(Debug, Args)]
@@ -46,11 +47,13 @@ pub async fn run(context: &Context, broker: &dyn Broker, args: &PurgeArgs) -> Ou
     if found > 0 {
         context.confirm(&format!("Delete {found} jobs ({}) of queue {queue}?", names.join(", ")))?;
     }
+    let trail = Trail::open(context).await?;
     let mut deleted = 0;
     for state in states {
         deleted += bulk(broker, queue, state, BulkAction::Delete).await?;
     }
     let answer = json!({ "queue": queue, "states": names, "deleted": deleted });
+    trail.record("queue.purge", format!("queue:{queue}"), &answer).await?;
     context.output.one(&answer, || format!("{deleted} jobs of queue {queue} are deleted."))
 }
 

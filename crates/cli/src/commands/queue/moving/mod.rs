@@ -16,6 +16,7 @@ use crate::commands::Context;
 use crate::error::{Failure, Outcome};
 use crate::output::{self, clean};
 use crate::rate;
+use crate::trail::Trail;
 
 /// Jobs that are looked up at a time.
 const PAGE: usize = 100;
@@ -90,8 +91,12 @@ pub async fn run(context: &Context, broker: &dyn Broker, args: &MoveArgs) -> Out
             .output
             .one(&answer, || format!("{count} jobs of queue {} would be moved to {}.", args.from, args.to));
     }
-    let moving = Moving::new(context, broker, args, &states, rate);
-    moving.run(context, &states).await?.show(context)
+    let trail = Trail::open(context).await?;
+    let moved = Moving::new(context, broker, args, &states, rate).run(context, &states).await?;
+    let details =
+        json!({ "to": args.to, "states": names, "kind": args.kind, "tenant": args.tenant, "moved": moved.moved });
+    trail.record("queue.move", format!("queue:{}", args.from), &details).await?;
+    moved.show(context)
 }
 
 /// The states in the direction in which jobs move, so that one that moves on is met twice rather than never.

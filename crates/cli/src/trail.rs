@@ -1,0 +1,95 @@
+//! What operators do goes into the audit trail: who, what, to what, from which machine.
+//!
+//! Opened before anything is done, so that nothing is done that cannot be recorded. With a ledger the record is committed
+//! when the command ends; without one (Redis and no `ledger.url` on this machine) it goes through the queue `audit` to a
+//! worker that has one.
+
+use std::sync::Arc;
+
+use lovage_broker::{Broker, EnqueueOutcome, OsEntropy};
+use lovage_core::audit::{EventDraft, Moment, event_id};
+use lovage_core::{Invalid, RawJson};
+use lovage_ledger::Ledger;
+use lovage_payloads::AuditWrite;
+use serde::Serialize;
+
+use crate::commands::Context;
+use crate::error::{Failure, Outcome};
+use crate::{config, rooms};
+
+/// The queue of the trail's jobs.
+const QUEUE: &str = "audit";
+
+/// Where records go.
+pub struct Trail {
+    way: Way,
+    actor: String,
+}
+
+enum Way {
+    /// Nothing is recorded: the settings say so.
+    Nowhere,
+    Ledger(Ledger),
+    Queue(Arc<dyn Broker>),
+}
+
+impl Trail {
+    /// Opens it.
+    pub async fn open(context: &Context) -> Outcome<Self> {
+        let settings = context.config();
+        let way = if settings.audit.operators {
+            match rooms::ledger(settings).await? {
+                Some(ledger) => Way::Ledger(ledger),
+                None => Way::Queue(context.broker().await?),
+            }
+        } else {
+            Way::Nowhere
+        };
+        Ok(Self { way, actor: format!("cli:{}@{}", config::user(), config::host()) })
+    }
+
+    /// Records what was done.
+    pub async fn record(&self, action: &str, target: impl Into<String>, details: &impl Serialize) -> Outcome {
+        let written = match &self.way {
+            Way::Nowhere => Ok(()),
+            Way::Ledger(ledger) => self.commit(ledger, action, target.into(), details).await,
+            Way::Queue(broker) => self.enqueue(broker.as_ref(), action, target.into(), details).await,
+        };
+        written.map_err(|error| {
+            let message = format!("it was done, but could not be written to the audit trail: {error}");
+            if matches!(error, Failure::Unavailable(_)) {
+                Failure::Unavailable(message)
+            } else {
+                Failure::Failed(message)
+            }
+        })
+    }
+
+    fn draft(&self, action: &str, target: String, details: &impl Serialize) -> Result<EventDraft, Invalid> {
+        let details: Result<RawJson, _> = serde_json::value::to_raw_value(details);
+        let metadata = details.map_err(|error| Invalid::new("metadata", error.to_string(), "report this"))?;
+        let now = Context::now();
+        Ok(EventDraft {
+            id: Some(event_id(now, &OsEntropy)),
+            time: Some(Moment(now)),
+            target: Some(target),
+            metadata: Some(metadata),
+            ..EventDraft::new(&self.actor, action)
+        })
+    }
+
+    async fn commit(&self, ledger: &Ledger, action: &str, target: String, details: &impl Serialize) -> Outcome {
+        let now = Context::now();
+        let event = self.draft(action, target, details)?.complete(event_id(now, &OsEntropy), now)?;
+        ledger.append(std::slice::from_ref(&event)).await?;
+        Ok(())
+    }
+
+    async fn enqueue(&self, broker: &dyn Broker, action: &str, target: String, details: &impl Serialize) -> Outcome {
+        let job = AuditWrite(self.draft(action, target, details)?).into_job(QUEUE.parse()?)?;
+        match broker.enqueue(vec![job]).await?.into_iter().next() {
+            Some(EnqueueOutcome::Refused(refused)) => Err(refused.into()),
+            _ => Ok(()),
+        }
+    }
+}
