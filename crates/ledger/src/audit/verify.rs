@@ -36,9 +36,18 @@ impl Ledger {
         &self,
         chain: &Chain,
         anchored: Vec<Head>,
+        told: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Verified, LedgerError> {
+        self.verify_with(chain, Verifier::new(&chain.tenant, anchored), told).await
+    }
+
+    /// Follows a chain from where `verifier` stands to its head.
+    pub(super) async fn verify_with(
+        &self,
+        chain: &Chain,
+        mut verifier: Verifier,
         mut told: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Verified, LedgerError> {
-        let mut verifier = Verifier::new(&chain.tenant, anchored);
         let finding = self.follow(chain, &mut verifier, &mut told).await?;
         let (head, records) = (verifier.head(), verifier.records());
         let finding = match finding {
