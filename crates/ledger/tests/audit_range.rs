@@ -1,5 +1,7 @@
 //! A part of a chain, by when its batches were committed, on both databases.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[expect(dead_code, reason = "each file of tests uses a part of it")]
 mod place;
 
@@ -35,8 +37,8 @@ async fn chain(ledger: &Ledger) -> Chain {
     ledger.chain("acme").await.unwrap().unwrap()
 }
 
-fn at(seconds: u64) -> Option<Timestamp> {
-    Some(Timestamp::from_millis(seconds * 1_000))
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1_000)
 }
 
 async fn verify(ledger: &Ledger, range: Range, anchored: &[Head]) -> Verified {
@@ -51,14 +53,14 @@ async fn a_range_is_the_batches_that_were_committed_in_its_time() {
         let chain = chain(&ledger).await;
         for (from, to, expected) in [
             (None, None, Some((0, 4))),
-            (at(20), at(40), Some((1, 3))),
-            (at(11), at(20), None),
-            (at(20), at(20), None),
-            (at(15), at(21), Some((1, 2))),
-            (at(40), None, Some((3, 4))),
-            (None, at(10), None),
-            (at(41), None, None),
-            (at(30), at(20), None),
+            (Some(at(20)), Some(at(40)), Some((1, 3))),
+            (Some(at(11)), Some(at(20)), None),
+            (Some(at(20)), Some(at(20)), None),
+            (Some(at(15)), Some(at(21)), Some((1, 2))),
+            (Some(at(40)), None, Some((3, 4))),
+            (None, Some(at(10)), None),
+            (Some(at(41)), None, None),
+            (Some(at(30)), Some(at(20)), None),
         ] {
             let expected = expected.map(|(before, after)| Range { before: heads[before], after: heads[after] });
             assert_eq!(ledger.range(&chain, from, to).await.unwrap(), expected, "{place:?} {from:?} {to:?}");
@@ -77,7 +79,7 @@ async fn a_clock_that_went_back_leaves_no_batch_out() {
         place
             .written("CASE first_seq WHEN 4 THEN 40000 WHEN 10 THEN 20000 ELSE first_seq * 10000 / 3 + 6667 END")
             .await;
-        let range = ledger.range(&chain(&ledger).await, at(35), at(45)).await.unwrap();
+        let range = ledger.range(&chain(&ledger).await, Some(at(35)), Some(at(45))).await.unwrap();
         assert_eq!(range, Some(Range { before: heads[1], after: heads[4] }));
         assert_eq!(verify(&ledger, range.unwrap(), &heads[1..]).await.finding, None);
     }
@@ -112,7 +114,7 @@ async fn a_range_that_begins_or_ends_elsewhere_than_was_anchored_is_found() {
         assert_eq!(verify(&ledger, range, &[beyond]).await.finding, Some(Finding::Truncated { after: 12, last: 15 }));
         // The batch before the range was taken away: the range still begins where that one ended.
         place.tamper("DELETE FROM audit_batches WHERE first_seq = 4").await;
-        let range = ledger.range(&chain(&ledger).await, at(30), None).await.unwrap().unwrap();
+        let range = ledger.range(&chain(&ledger).await, Some(at(30)), None).await.unwrap().unwrap();
         assert_eq!(verify(&ledger, range, &[]).await.finding, Some(Finding::Missing { first: 4, last: 6 }));
     }
 }

@@ -106,6 +106,12 @@ impl FileChecker {
         self.flaw.is_none() || self.sought.is_some()
     }
 
+    /// Takes the next line and answers what is wrong, if something is: for whoever writes it.
+    pub fn first_flaw(&mut self, text: &str) -> Option<FlawAt> {
+        self.push(text);
+        self.flaw.clone()
+    }
+
     /// The last line for what was taken so far.
     pub fn end_line(&self) -> FileLine {
         FileLine::End(EndLine { sha256: Hex32(self.sha.clone().finalize().into()) })
