@@ -224,9 +224,9 @@ mod tests {
             |proof| proof.chain.record = Hex32([9; 32]),
         ];
         for change in changes {
-            let mut changed = proof.clone();
-            change(&mut changed);
-            assert_ne!(changed.signed_bytes(), Some(anchor.signed_bytes()));
+            let mut other = proof.clone();
+            change(&mut other);
+            assert_ne!(other.signed_bytes(), Some(anchor.signed_bytes()));
         }
     }
 

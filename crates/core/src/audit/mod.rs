@@ -10,6 +10,7 @@ mod check;
 mod event;
 mod file;
 mod flaw;
+mod follow;
 mod hash;
 mod merkle;
 mod verify;

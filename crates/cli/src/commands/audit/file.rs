@@ -61,12 +61,15 @@ fn read(path: &str, mut checker: FileChecker) -> Outcome<FileChecker> {
 /// What exactly is proved, in sentences.
 fn text(proved: &Proved, expected: bool) -> String {
     let of = trail(&proved.tenant);
-    let mut text = match proved.record {
-        Some(record) => format!("Record {record} of {of} is as it was written."),
-        None => format!(
-            "Records {} to {} of {of} are as they were written: {} are in the file, none is missing between them.",
-            proved.first, proved.last, proved.records
-        ),
+    let what = match proved.record {
+        Some(record) => format!("Record {record} of {of}"),
+        None => format!("Records {} to {} of {of}, {} in the file,", proved.first, proved.last, proved.records),
+    };
+    let mut text = match (proved.anchor, proved.record) {
+        (None, Some(_)) => format!("{what} fits the seal of its batch."),
+        (None, None) => format!("{what} follow from each other."),
+        (Some(_), Some(_)) => format!("{what} is as it was written."),
+        (Some(_), None) => format!("{what} are as they were written, and none is missing between them."),
     };
     // Writing to a text cannot fail.
     if proved.removed > 0 {
