@@ -17,7 +17,7 @@ const KEY: Digest = [3; 32];
 
 /// Stands for a signature: Ed25519 is not in this crate.
 fn sign(key: &Digest, bytes: &[u8]) -> String {
-    hex(&Sha256::new().chain_update(key).chain_update(bytes).finalize().into())
+    hex(&Sha256::new().chain_update(key).chain_update(bytes).finalize())
 }
 
 fn is_signed(key: &Digest, bytes: &[u8], signature: &str) -> bool {
@@ -87,15 +87,15 @@ fn header(before: Head, after: Head, anchored: Option<Head>) -> FileHeader {
 }
 
 /// The lines of a file, without the last one.
-fn lines(header: &FileHeader, content: Vec<FileLine>) -> Vec<String> {
+fn lines(header: &FileHeader, content: &[FileLine]) -> Vec<String> {
     let content = content.iter().map(|line| serde_json::to_string(line).unwrap());
     std::iter::once(serde_json::to_string(header).unwrap()).chain(content).collect()
 }
 
 /// All lines, ended and with the last one that they should have.
 fn whole(lines: &[String]) -> String {
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let sha = hex(&Sha256::digest(&text).into());
+    let text = lines.join("\n") + "\n";
+    let sha = hex(&Sha256::digest(&text));
     format!("{text}{{\"end\":{{\"sha256\":\"{sha}\"}}}}\n")
 }
 
@@ -119,7 +119,7 @@ fn export() -> Vec<String> {
         content.extend(records.iter().map(line));
     }
     content.push(FileLine::Link(BatchLine::new(&batches[3].0, 0)));
-    lines(&header(heads[0], heads[3], Some(heads[4])), content)
+    lines(&header(heads[0], heads[3], Some(heads[4])), &content)
 }
 
 /// The third record, which is the middle one of its batch.
@@ -135,7 +135,7 @@ fn export_of_one() -> Vec<String> {
     let mut header = header(heads[1], heads[2], Some(heads[4]));
     header.record = Some(3);
     header.before = HeadLine { record: None, ..header.before };
-    lines(&header, content)
+    lines(&header, &content)
 }
 
 fn flaw(lines: &[String]) -> Flaw {
@@ -159,7 +159,7 @@ fn a_part_of_a_trail_verifies_without_an_anchor_unless_a_key_is_expected() {
     let mut content = vec![FileLine::Batch(BatchLine::new(&batches[1].0, 0))];
     let line = |record: &Record| FileLine::Record(Box::new(RecordLine::new(record.clone()).unwrap()));
     content.extend(batches[1].1.iter().map(line));
-    let text = whole(&lines(&header(heads[1], heads[2], None), content));
+    let text = whole(&lines(&header(heads[1], heads[2], None), &content));
     assert_eq!(verify(&text, None).unwrap().anchor, None);
     assert_eq!(verify(&text, Some(KEY)).unwrap_err().flaw, Flaw::Unsigned);
     assert_eq!(
@@ -177,7 +177,7 @@ fn what_retention_has_removed_is_told_and_cannot_be_more() {
     let line = |record: &Record| FileLine::Record(Box::new(RecordLine::new(record.clone()).unwrap()));
     content.push(FileLine::Batch(BatchLine::new(&batches[2].0, 4)));
     content.extend(batches[2].1.iter().map(line));
-    let proved = verify(&whole(&lines(&header(heads[0], heads[3], None), content)), None).unwrap();
+    let proved = verify(&whole(&lines(&header(heads[0], heads[3], None), &content)), None).unwrap();
     assert_eq!((proved.records, proved.removed), (2, 4));
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use lovage_core::audit::{Batch, BatchLine, FileLine, Hex32, RecordLine, leaf, proof};
+use lovage_core::audit::{Batch, BatchLine, FileHeader, FileLine, Hex32, Proved, RecordLine, leaf, proof};
 use lovage_ledger::{Chain, Ledger, Range};
 
 use super::writer::Writer;
@@ -25,14 +25,8 @@ pub struct Content<'a> {
     pub links: Vec<Batch>,
 }
 
-/// Batches that lead from the last one of a file to its anchor.
-pub enum Links {
-    All(Vec<Batch>),
-    TooMany,
-}
-
-/// The batches of a tenant behind record `after`, up to record `end`.
-pub async fn links(ledger: &Ledger, tenant: &str, after: u64, end: u64) -> Outcome<Links> {
+/// The batches of a tenant behind record `after`, up to record `end`; nothing if they are too many.
+pub async fn links(ledger: &Ledger, tenant: &str, after: u64, end: u64) -> Outcome<Option<Vec<Batch>>> {
     let mut links: Vec<Batch> = Vec::new();
     let mut next = after + 1;
     while next <= end {
@@ -41,15 +35,22 @@ pub async fn links(ledger: &Ledger, tenant: &str, after: u64, end: u64) -> Outco
         next = last.seal.last.max(next) + 1;
         links.extend(page.into_iter().take_while(|batch| batch.seal.first <= end));
         if links.len() > MAX_LINKS {
-            return Ok(Links::TooMany);
+            return Ok(None);
         }
     }
-    Ok(Links::All(links))
+    Ok(Some(links))
 }
 
 impl Content<'_> {
-    /// Writes all lines but the first and the last.
-    pub async fn write<W: Write>(&self, writer: &mut Writer<W>) -> Outcome {
+    /// Writes the file; answers what it was written to, and what it proves.
+    pub async fn write<W: Write>(&self, out: W, header: &FileHeader) -> Outcome<(W, Proved)> {
+        let mut writer = Writer::begin(out, header)?;
+        self.lines(&mut writer).await?;
+        writer.end()
+    }
+
+    /// All lines but the first and the last.
+    async fn lines<W: Write>(&self, writer: &mut Writer<W>) -> Outcome {
         let (mut next, end) = (self.range.before.seq + 1, self.range.after.seq);
         while next <= end {
             let page = self.ledger.batches(&self.chain.tenant, next, BATCHES).await?;

@@ -8,13 +8,12 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use clap::Args;
-use lovage_core::audit::{FILE_FORMAT, FILE_VERSION, FileHeader, HeadLine, Moment, Proved, hex};
+use lovage_core::audit::{AnchorProof, Batch, FILE_FORMAT, FILE_VERSION, FileHeader, HeadLine, Moment, Proved, hex};
 use lovage_core::{Tenant, Timestamp};
 use lovage_ledger::{Chain, Ledger, Range};
 use serde_json::json;
 
-use self::content::{Content, Links};
-use self::writer::Writer;
+use self::content::Content;
 use super::list::trail;
 use super::{Context, anchors};
 use crate::commands::whole;
@@ -55,23 +54,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
             Failure::NotFound(format!("{}: nothing was committed in that time", capital(&trail(tenant))))
         })?,
     };
-    let anchor = anchors::covering(context.config(), &ledger, tenant, range.after.seq).await?;
-    let (anchor, links) = match anchor {
-        Some(anchor) => match content::links(&ledger, tenant, range.after.seq, anchor.chain.seq).await? {
-            Links::All(links) => (Some(anchor), links),
-            Links::TooMany => {
-                output::warn(&format!(
-                    "warning: more than {} batches lie between record {} and anchor {}, which covers it: the file is not \
-                     signed. Export up to a later time, or take --record",
-                    content::MAX_LINKS,
-                    range.after.seq,
-                    anchor.number
-                ));
-                (None, Vec::new())
-            }
-        },
-        None => (None, Vec::new()),
-    };
+    let (anchor, links) = signed(context, &ledger, tenant, range.after.seq).await?;
     let before = HeadLine::from(range.before);
     let header = FileHeader {
         format: FILE_FORMAT.to_owned(),
@@ -85,31 +68,42 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
         after: range.after.into(),
         anchor,
     };
-    let content = Content { ledger: &ledger, chain: &chain, range, record: args.record, links };
-    let proved = if args.out == "-" {
-        let mut writer = Writer::begin(BufWriter::new(std::io::stdout()), &header)?;
-        content.write(&mut writer).await?;
-        let proved = writer.end()?.1;
+    let part = Content { ledger: &ledger, chain: &chain, range, record: args.record, links };
+    if args.out == "-" {
+        let (_, proved) = part.write(BufWriter::new(std::io::stdout()), &header).await?;
         context.output.note(&said(&proved));
-        proved
     } else {
         let path = Path::new(&args.out);
         let (file, draft) = whole::create("out", path)?;
-        let mut writer = Writer::begin(BufWriter::new(file), &header)?;
-        let written = match content.write(&mut writer).await {
-            Ok(()) => writer.end(),
-            Err(error) => Err(error),
-        };
+        let written = part.write(BufWriter::new(file), &header).await;
         let (file, proved) = written.inspect_err(|_| drop(std::fs::remove_file(&draft)))?;
         whole::publish(file, &draft, path).map_err(|error| writer::unwritable(&error))?;
         context.output.one(&shown(&proved, path), || format!("{} It is in {}.", said(&proved), path.display()))?;
-        proved
-    };
-    if proved.anchor.is_none() {
-        let help = "No anchor covers its end, so no key has signed it: run `lovage audit anchor` and export again.";
-        context.output.note(help);
     }
     Ok(())
+}
+
+/// The anchor that covers a trail up to record `seq`, and the batches that lead to it.
+async fn signed(
+    context: &Context,
+    ledger: &Ledger,
+    tenant: &str,
+    seq: u64,
+) -> Outcome<(Option<AnchorProof>, Vec<Batch>)> {
+    let Some(anchor) = anchors::covering(context.config(), ledger, tenant, seq).await? else {
+        let help = "No anchor covers its end, so no key has signed it: run `lovage audit anchor` and export again.";
+        context.output.note(help);
+        return Ok((None, Vec::new()));
+    };
+    if let Some(links) = content::links(ledger, tenant, seq, anchor.chain.seq).await? {
+        return Ok((Some(anchor), links));
+    }
+    output::warn(&format!(
+        "warning: more than {} batches lie between record {seq} and anchor {}, which covers it: the file is not signed",
+        content::MAX_LINKS,
+        anchor.number
+    ));
+    Ok((None, Vec::new()))
 }
 
 /// The batch that a record is in.
