@@ -38,14 +38,25 @@ impl Ledger {
         anchored: Vec<Head>,
         mut told: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Verified, LedgerError> {
-        let mut verifier = Verifier::new(&chain.tenant, anchored);
-        let finding = self.follow(chain, &mut verifier, &mut told).await?;
-        let (head, records) = (verifier.head(), verifier.records());
-        let finding = match finding {
-            Some(finding) => Some(finding),
-            None => verifier.end(chain.head).err(),
-        };
-        Ok(Verified { tenant: chain.tenant.clone(), head, records, pruned: chain.pruned, finding })
+        let mut chain = chain.clone();
+        loop {
+            let mut verifier = Verifier::new(&chain.tenant, anchored.clone());
+            let finding = self.follow(&chain, &mut verifier, &mut told).await?;
+            let (head, records) = (verifier.head(), verifier.records());
+            let finding = match finding {
+                Some(finding) => Some(finding),
+                None => verifier.end(chain.head).err(),
+            };
+            // What is missing may have been pruned while this looked: then it begins anew.
+            if let Some(Finding::Missing { first, .. }) = finding {
+                let now = self.chain(&chain.tenant).await?.map_or(0, |chain| chain.pruned);
+                if now > chain.pruned && first <= now {
+                    chain.pruned = now;
+                    continue;
+                }
+            }
+            return Ok(Verified { tenant: chain.tenant, head, records, pruned: chain.pruned, finding });
+        }
     }
 
     async fn follow(
