@@ -11,7 +11,10 @@ mod ledger;
 mod migrations;
 
 pub use address::LedgerAddress;
-pub use audit::{AuditWriter, Chain, Kept, LastAnchor, MAX_APPEND, Pruned, Redaction, SigningKey, Verified, is_signed};
+pub use audit::{
+    AuditWriter, Chain, Kept, LastAnchor, MAX_APPEND, Pruned, Range, Redaction, SigningKey, Verified, is_signature,
+    is_signed,
+};
 pub use error::LedgerError;
 pub use ledger::Ledger;
 pub use migrations::{Migration, migrate, status};

@@ -14,6 +14,7 @@ pub mod migrate;
 pub mod outbox;
 pub mod queue;
 pub mod up;
+mod whole;
 pub mod worker;
 mod worker_admin;
 

@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod audit;
+mod audit_export;
 mod backup;
 mod configuration;
 mod exports;

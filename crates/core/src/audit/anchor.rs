@@ -4,7 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
 use super::event::Moment;
-use super::hash::{Digest, Head, hex};
+use super::hash::{Digest, Head, LEAF, hex};
+use super::merkle::{proof, root, root_from};
 
 /// The newest version of [`Anchor`].
 pub const ANCHOR_VERSION: u32 = 1;
@@ -45,23 +46,59 @@ pub struct AnchoredChain {
     pub batch: Hex32,
 }
 
+/// An anchor with one of its chains: what shows to somebody else that the chain is signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnchorProof {
+    /// The version of the anchor.
+    pub version: u32,
+    /// Its number.
+    pub number: u64,
+    /// When it was made.
+    pub made_at: Moment,
+    /// The digest of the anchor before it.
+    pub previous: Hex32,
+    /// The Ed25519 key that signs it.
+    pub public_key: Hex32,
+    /// The signature of [`AnchorProof::signed_bytes`].
+    pub signature: String,
+    /// How many chains it names.
+    pub chains: u64,
+    /// The place of this one among them, from 0.
+    pub index: u64,
+    /// What leads from this one to the Merkle root over all of them, from below.
+    pub path: Vec<Hex32>,
+    /// Where this one ends.
+    pub chain: AnchoredChain,
+}
+
 impl Anchor {
-    /// What is signed: everything but the signature, numbers in eight bytes, texts after their length.
+    /// What is signed: everything but the signature, numbers in eight bytes. The chains are in it as their number and the
+    /// Merkle root over them, so that one chain can be shown to be signed without naming the others.
     pub fn signed_bytes(&self) -> Vec<u8> {
-        let mut bytes = b"lovage.audit.anchor.1\0".to_vec();
-        bytes.extend(self.number.to_be_bytes());
-        bytes.extend(self.made_at.0.as_millis().to_be_bytes());
-        bytes.extend(self.previous.0);
-        bytes.extend(self.public_key.0);
-        bytes.extend((self.chains.len() as u64).to_be_bytes());
-        for chain in &self.chains {
-            bytes.extend((chain.tenant.len() as u64).to_be_bytes());
-            bytes.extend(chain.tenant.as_bytes());
-            bytes.extend(chain.seq.to_be_bytes());
-            bytes.extend(chain.record.0);
-            bytes.extend(chain.batch.0);
-        }
-        bytes
+        let chains = self.chains.len() as u64;
+        signed_bytes(self.number, self.made_at, &self.previous, &self.public_key, (chains, &root(&self.leaves())))
+    }
+
+    /// What shows that this anchor covers a tenant's chain, and names no other tenant. Nothing if it doesn't.
+    pub fn proof(&self, tenant: &str) -> Option<AnchorProof> {
+        let index = self.chains.iter().position(|chain| chain.tenant == tenant)?;
+        Some(AnchorProof {
+            version: self.version,
+            number: self.number,
+            made_at: self.made_at,
+            previous: self.previous,
+            public_key: self.public_key,
+            signature: self.signature.clone(),
+            chains: self.chains.len() as u64,
+            index: index as u64,
+            path: proof(&self.leaves(), index)?.into_iter().map(Hex32).collect(),
+            chain: self.chains[index].clone(),
+        })
+    }
+
+    fn leaves(&self) -> Vec<Digest> {
+        self.chains.iter().map(AnchoredChain::leaf).collect()
     }
 
     /// What the next anchor calls its previous one: the hash of what is signed and of the signature.
@@ -70,7 +107,38 @@ impl Anchor {
     }
 }
 
+impl AnchorProof {
+    /// What is signed, as [`Anchor::signed_bytes`] has it. Nothing if the path does not fit the place.
+    pub fn signed_bytes(&self) -> Option<Vec<u8>> {
+        let path: Vec<Digest> = self.path.iter().map(|hash| hash.0).collect();
+        let root = root_from(&self.chain.leaf(), self.index, self.chains, &path)?;
+        Some(signed_bytes(self.number, self.made_at, &self.previous, &self.public_key, (self.chains, &root)))
+    }
+}
+
+fn signed_bytes(number: u64, at: Moment, previous: &Hex32, key: &Hex32, (chains, root): (u64, &Digest)) -> Vec<u8> {
+    let mut bytes = b"lovage.audit.anchor.1\0".to_vec();
+    bytes.extend(number.to_be_bytes());
+    bytes.extend(at.0.as_millis().to_be_bytes());
+    bytes.extend(previous.0);
+    bytes.extend(key.0);
+    bytes.extend(chains.to_be_bytes());
+    bytes.extend(root);
+    bytes
+}
+
 impl AnchoredChain {
+    /// The leaf of the Merkle tree over the chains of an anchor. Nobody guesses a tenant from it: the hashes are in it.
+    fn leaf(&self) -> Digest {
+        let hash = Sha256::new().chain_update([LEAF]).chain_update(b"lovage.audit.chain.1\0");
+        let hash = hash.chain_update((self.tenant.len() as u64).to_be_bytes()).chain_update(&self.tenant);
+        hash.chain_update(self.seq.to_be_bytes())
+            .chain_update(self.record.0)
+            .chain_update(self.batch.0)
+            .finalize()
+            .into()
+    }
+
     /// The head that it names.
     pub fn head(&self) -> Head {
         Head { seq: self.seq, record: self.record.0, batch: self.batch.0 }
@@ -139,6 +207,26 @@ mod tests {
             change(&mut other);
             assert_ne!(other.signed_bytes(), anchor().signed_bytes());
             assert_ne!(other.digest(), anchor().digest());
+        }
+    }
+
+    #[test]
+    fn one_chain_is_shown_to_be_signed_without_naming_the_others() {
+        let anchor = anchor();
+        let proof = anchor.proof("acme").unwrap();
+        assert_eq!(proof.signed_bytes(), Some(anchor.signed_bytes()));
+        assert_eq!(anchor.proof("globex"), None);
+        let changes: [fn(&mut AnchorProof); 5] = [
+            |proof| proof.index = 0,
+            |proof| proof.chains = 3,
+            |proof| proof.path[0] = Hex32([9; 32]),
+            |proof| proof.chain.tenant = "acme2".into(),
+            |proof| proof.chain.record = Hex32([9; 32]),
+        ];
+        for change in changes {
+            let mut other = proof.clone();
+            change(&mut other);
+            assert_ne!(other.signed_bytes(), Some(anchor.signed_bytes()));
         }
     }
 

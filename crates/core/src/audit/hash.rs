@@ -8,7 +8,7 @@ use super::event::AuditEvent;
 pub type Digest = [u8; 32];
 
 /// First byte of what is hashed, so that no kind of hash can stand for another (as RFC 6962, section 2.1, does).
-const LEAF: u8 = 0;
+pub(super) const LEAF: u8 = 0;
 pub(super) const NODE: u8 = 1;
 const RECORD: u8 = 2;
 const BATCH: u8 = 3;

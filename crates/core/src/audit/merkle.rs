@@ -8,9 +8,9 @@ fn node(left: &Digest, right: &Digest) -> Digest {
     Sha256::new().chain_update([NODE]).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// Where a tree of `leaves` leaves splits; there are at least two.
-fn split(leaves: usize) -> usize {
-    leaves.next_power_of_two() / 2
+/// Where a tree of `leaves` leaves splits: at the largest power of two below. There are at least two.
+fn split(leaves: u64) -> u64 {
+    1 << (leaves - 1).ilog2()
 }
 
 /// The root over these leaves. Without leaves it is the hash of nothing.
@@ -19,7 +19,7 @@ pub fn root(leaves: &[Digest]) -> Digest {
         [] => Sha256::digest([]).into(),
         [leaf] => *leaf,
         _ => {
-            let (left, right) = leaves.split_at(split(leaves.len()));
+            let (left, right) = leaves.split_at(split(leaves.len() as u64) as usize);
             node(&root(left), &root(right))
         }
     }
@@ -33,7 +33,7 @@ pub fn proof(leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
     if leaves.len() == 1 {
         return Some(Vec::new());
     }
-    let at = split(leaves.len());
+    let at = split(leaves.len() as u64) as usize;
     let (left, right) = leaves.split_at(at);
     let (mut path, sibling) =
         if index < at { (proof(left, index)?, root(right)) } else { (proof(right, index - at)?, root(left)) };
@@ -50,7 +50,7 @@ pub fn root_from(leaf: &Digest, index: u64, leaves: u64, path: &[Digest]) -> Opt
         return path.is_empty().then_some(*leaf);
     }
     let (sibling, below) = path.split_last()?;
-    let at = leaves.next_power_of_two() / 2;
+    let at = split(leaves);
     if index < at {
         Some(node(&root_from(leaf, index, at, below)?, sibling))
     } else {
@@ -90,6 +90,8 @@ mod tests {
         assert_eq!(path.len(), 1, "the fifth hangs right below the root");
         assert_eq!(root_from(&leaves[4], 4, 5, &[]), None);
         assert_eq!(root_from(&leaves[4], 4, 5, &[path[0], path[0]]), None);
+        // Whoever writes a file can write any number.
+        assert_eq!(root_from(&leaves[4], u64::MAX - 1, u64::MAX, &path), None);
         assert_eq!((root_from(&leaves[4], 5, 5, &path), proof(&leaves, 5)), (None, None));
     }
 }

@@ -6,13 +6,20 @@
 //! somebody who wants to check it with a program of their own.
 
 mod anchor;
+mod check;
 mod event;
+mod file;
+mod flaw;
+mod follow;
 mod hash;
 mod merkle;
 mod verify;
 
-pub use anchor::{ANCHOR_VERSION, Anchor, AnchoredChain, Hex32, from_hex};
+pub use anchor::{ANCHOR_VERSION, Anchor, AnchorProof, AnchoredChain, Hex32, from_hex};
+pub use check::{FileChecker, IsSigned, Proved, ProvedAnchor};
 pub use event::{AuditEvent, EventDraft, MAX_AUDIT_BYTES, MAX_AUDIT_LEAD, Moment, event_id};
+pub use file::{BatchLine, EndLine, FILE_FORMAT, FILE_VERSION, FileHeader, FileLine, HeadLine, RecordLine};
+pub use flaw::{Flaw, FlawAt};
 pub use hash::{BatchSeal, Digest, Head, batch_hash, hex, leaf, record_hash};
 pub use merkle::{proof, root, root_from};
 pub use verify::{Batch, Finding, Record, Verifier};

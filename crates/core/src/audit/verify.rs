@@ -128,7 +128,7 @@ impl Verifier {
 
     /// Begins behind a head that is known to be right.
     pub fn from(head: Head, mut anchored: Vec<Head>) -> Self {
-        anchored.retain(|anchor| anchor.seq >= head.seq);
+        anchored.retain(|anchor| anchor.seq > head.seq);
         anchored.sort_by_key(|anchor| std::cmp::Reverse(anchor.seq));
         Self { head, anchored, fitted: 0, records: 0 }
     }

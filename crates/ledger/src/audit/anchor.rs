@@ -70,8 +70,12 @@ impl fmt::Debug for SigningKey {
 
 /// Whether the key that an anchor names has signed it.
 pub fn is_signed(anchor: &Anchor) -> bool {
-    let Some(signature) = from_hex(&anchor.signature) else { return false };
-    UnparsedPublicKey::new(&ED25519, anchor.public_key.0).verify(&anchor.signed_bytes(), &signature).is_ok()
+    is_signature(&anchor.public_key.0, &anchor.signed_bytes(), &anchor.signature)
+}
+
+/// Whether a key has signed these bytes (Ed25519); the signature is in hexadecimal digits.
+pub fn is_signature(key: &Digest, bytes: &[u8], signature: &str) -> bool {
+    from_hex(signature).is_some_and(|signature| UnparsedPublicKey::new(&ED25519, key).verify(bytes, &signature).is_ok())
 }
 
 impl Ledger {

@@ -8,6 +8,7 @@ mod anchor;
 mod draft;
 mod postgres;
 mod prune;
+mod range;
 mod redact;
 mod sqlite;
 mod verify;
@@ -16,8 +17,9 @@ mod writer;
 use lovage_core::Invalid;
 use lovage_core::audit::{AuditEvent, Batch, Head, Record};
 
-pub use self::anchor::{LastAnchor, SigningKey, is_signed};
+pub use self::anchor::{LastAnchor, SigningKey, is_signature, is_signed};
 pub use self::prune::Pruned;
+pub use self::range::Range;
 pub use self::redact::Redaction;
 pub use self::verify::Verified;
 pub use self::writer::AuditWriter;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::draft::{Draft, Known, NewBatch, NewRecord, repeats, tenants};
 use super::prune::{self, Bounds, Pruned};
+use super::range::Which;
 use super::{Chain, Kept, LastAnchor};
 use crate::error::LedgerError;
 
@@ -174,6 +175,22 @@ pub(super) async fn batches(pool: &PgPool, tenant: &str, from: u64, limit: u32) 
                FROM lovage.audit_batches WHERE tenant = $1 AND first_seq >= $2 ORDER BY first_seq LIMIT $3";
     let rows = query(sql).bind(tenant).bind(bound(from)).bind(i64::from(limit)).fetch_all(pool).await;
     rows.and_then(|rows| rows.iter().map(batch).collect()).map_err(|error| LedgerError::of(&error))
+}
+
+pub(super) async fn batch_at(pool: &PgPool, tenant: &str, which: Which) -> Result<Option<Batch>, LedgerError> {
+    // Times are compared as they are shown.
+    let written_at = "(round(extract(epoch FROM written_at) * 1000))::bigint";
+    let (filter, order, bound) = match which {
+        Which::Since(at) => (format!("{written_at} >= $2"), "ASC", bound(at.as_millis())),
+        Which::Before(at) => (format!("{written_at} < $2"), "DESC", bound(at.as_millis())),
+        Which::Below(seq) => ("first_seq < $2".to_owned(), "DESC", bound(seq)),
+    };
+    let sql = format!(
+        "SELECT first_seq, last_seq, root, record_hash, batch_hash, {written_at}
+         FROM lovage.audit_batches WHERE tenant = $1 AND {filter} ORDER BY first_seq {order} LIMIT 1"
+    );
+    let row = query(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(bound).fetch_optional(pool).await;
+    row.and_then(|row| row.as_ref().map(batch).transpose()).map_err(|error| LedgerError::of(&error))
 }
 
 pub(super) async fn last_anchor(pool: &PgPool) -> Result<LastAnchor, LedgerError> {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::draft::{Draft, Known, NewBatch, NewRecord, tenants};
 use super::prune::{self, Bounds, Pruned};
+use super::range::Which;
 use super::{Chain, Kept, LastAnchor};
 use crate::error::LedgerError;
 
@@ -134,6 +135,20 @@ pub(super) async fn batches(pool: &SqlitePool, tenant: &str, from: u64, limit: u
                FROM audit_batches WHERE tenant = ? AND first_seq >= ? ORDER BY first_seq LIMIT ?";
     let rows = query(sql).bind(tenant).bind(bound(from)).bind(limit).fetch_all(pool).await;
     rows.and_then(|rows| rows.iter().map(batch).collect()).map_err(|error| LedgerError::of(&error))
+}
+
+pub(super) async fn batch_at(pool: &SqlitePool, tenant: &str, which: Which) -> Result<Option<Batch>, LedgerError> {
+    let (filter, order, bound) = match which {
+        Which::Since(at) => ("written_at >= ?", "ASC", bound(at.as_millis())),
+        Which::Before(at) => ("written_at < ?", "DESC", bound(at.as_millis())),
+        Which::Below(seq) => ("first_seq < ?", "DESC", bound(seq)),
+    };
+    let sql = format!(
+        "SELECT first_seq, last_seq, root, record_hash, batch_hash, written_at
+         FROM audit_batches WHERE tenant = ? AND {filter} ORDER BY first_seq {order} LIMIT 1"
+    );
+    let row = query(sqlx::AssertSqlSafe(sql)).bind(tenant).bind(bound).fetch_optional(pool).await;
+    row.and_then(|row| row.as_ref().map(batch).transpose()).map_err(|error| LedgerError::of(&error))
 }
 
 pub(super) async fn last_anchor(pool: &SqlitePool) -> Result<LastAnchor, LedgerError> {

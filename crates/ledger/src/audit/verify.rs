@@ -36,11 +36,22 @@ impl Ledger {
         &self,
         chain: &Chain,
         anchored: Vec<Head>,
+        told: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Verified, LedgerError> {
+        self.verify_from(chain, Head::before_first(&chain.tenant), anchored, told).await
+    }
+
+    /// Follows a chain from a head that is known to be right to its end.
+    pub(super) async fn verify_from(
+        &self,
+        chain: &Chain,
+        start: Head,
+        anchored: Vec<Head>,
         mut told: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Verified, LedgerError> {
         let mut chain = chain.clone();
         loop {
-            let mut verifier = Verifier::new(&chain.tenant, anchored.clone());
+            let mut verifier = Verifier::from(start, anchored.clone());
             let finding = self.follow(&chain, &mut verifier, &mut told).await?;
             let (head, records) = (verifier.head(), verifier.records());
             let finding = match finding {

@@ -78,6 +78,12 @@ impl Place {
         }
     }
 
+    /// Has all batches be written at this many milliseconds, an expression of SQL.
+    pub async fn written(&self, millis: &str) {
+        let at = if self.server.is_some() { format!("to_timestamp(({millis}) / 1000.0)") } else { millis.to_owned() };
+        self.tamper(&format!("UPDATE audit_batches SET written_at = {at}")).await;
+    }
+
     /// Has the database refuse events of this actor.
     pub async fn refuse(&self, actor: &str) {
         if self.server.is_some() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use lovage_artifacts::ArtifactStore;
-use lovage_core::audit::{Anchor, Digest, Head, from_hex, hex};
+use lovage_core::audit::{Anchor, AnchorProof, Digest, Head, from_hex, hex};
 use lovage_ledger::{LastAnchor, Ledger, is_signed};
 
 use crate::config::Config;
@@ -62,6 +62,27 @@ pub async fn read(config: &Config, ledger: &Ledger) -> Outcome<Anchors> {
     Ok(anchors)
 }
 
+/// The first anchor that covers a tenant's chain up to record `seq`, if there is one. Looked for from the newest back, as what is
+/// handed out is mostly new.
+pub async fn covering(config: &Config, ledger: &Ledger, tenant: &str, seq: u64) -> Outcome<Option<AnchorProof>> {
+    let last = ledger.last_anchor().await?.number;
+    let store = rooms::store(config)?;
+    let mut found = futures::stream::iter((1..=last + 1).rev()).map(|number| {
+        let store = store.clone();
+        async move { store.anchor(number).await }
+    });
+    let mut reading = found.by_ref().buffered(AT_ONCE);
+    let mut first = None;
+    while let Some(anchor) = reading.try_next().await? {
+        let Some(proof) = anchor.and_then(|anchor| anchor.proof(tenant)) else { continue };
+        if proof.chain.seq < seq {
+            break;
+        }
+        first = Some(proof);
+    }
+    Ok(first)
+}
+
 fn check(
     anchor: &Anchor,
     number: u64,
@@ -90,12 +111,16 @@ fn check(
 /// The key that must have signed: what the settings say, or that of the settings' signing key.
 fn expected_key(config: &Config) -> Outcome<Option<Digest>> {
     if let Some(text) = &config.audit.public_key {
-        let key = from_hex(text).and_then(|bytes| Digest::try_from(bytes).ok());
-        let problem =
-            "audit.public_key: is not a key; use the 64 hexadecimal digits that `lovage audit anchor --json` shows";
-        return key.map(Some).ok_or_else(|| Failure::usage("audit.public_key", problem));
+        return key("audit.public_key", text).map(Some);
     }
     // A key that is made for the occasion has signed nothing.
     let made = config.audit.signing_key.is_some() || config.data_dir.join("audit.key").exists();
     if made { Ok(super::anchor::signing_key(config).ok().map(|key| key.public())) } else { Ok(None) }
+}
+
+/// Reads a public key. `field` is the setting or the option in errors.
+pub fn key(field: &str, text: &str) -> Outcome<Digest> {
+    let key = from_hex(text.trim()).and_then(|bytes| Digest::try_from(bytes).ok());
+    let help = "use the 64 hexadecimal digits that `lovage audit anchor --json` shows";
+    key.ok_or_else(|| Failure::usage(field, format!("{field}: is not a key; {help}")))
 }

@@ -2,6 +2,8 @@
 
 pub mod anchor;
 mod anchors;
+mod export;
+mod file;
 mod import;
 mod list;
 mod prune;
@@ -24,9 +26,12 @@ pub enum AuditCommand {
     List(list::ListArgs),
     /// Sign where the trails end and put that into the object storage, against whoever can write the database
     Anchor,
+    /// Hand a trail, or a record, out as a file that proves itself
+    Export(export::ExportArgs),
     /// Remove old records that are anchored; what is left can still be followed
     Prune(prune::PruneArgs),
-    /// Follow the trails from their first record to their last and name the first that is not what was written
+    /// Follow the trails from their first record to their last and name the first that is not what was written; or check a
+    /// file of `lovage audit export`, with nothing but the file
     Verify(verify::VerifyArgs),
 }
 
@@ -37,6 +42,7 @@ pub async fn run(context: &Context, command: AuditCommand) -> Outcome {
         AuditCommand::Import(args) => import::run(context, &args).await,
         AuditCommand::List(args) => list::run(context, &args).await,
         AuditCommand::Anchor => anchor::run(context).await,
+        AuditCommand::Export(args) => export::run(context, &args).await,
         AuditCommand::Prune(args) => prune::run(context, &args).await,
         AuditCommand::Verify(args) => verify::run(context, &args).await,
     }

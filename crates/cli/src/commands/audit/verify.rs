@@ -4,14 +4,17 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use clap::Args;
-use lovage_core::Tenant;
-use lovage_core::audit::{Finding, Head};
+use lovage_core::audit::{Digest, Finding, Head};
+use lovage_core::{Tenant, Timestamp};
 use lovage_ledger::{Chain, Ledger, Verified};
 use serde::Serialize;
 use serde_json::json;
 
 use super::Context;
 use super::anchors::{self, Anchors};
+use super::export::parse;
+use super::file;
+use crate::config::Config;
 use crate::error::{Failure, Outcome};
 use crate::output::Table;
 use crate::rooms;
@@ -22,9 +25,21 @@ const CHAINS: u32 = 500;
 /// Options of `audit verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
+    /// A file of `lovage audit export`, - for standard input: needs no ledger and no storage [default: the ledger's trails]
+    #[arg(value_name = "FILE|-", conflicts_with_all = ["tenant", "from", "to"])]
+    file: Option<String>,
     /// Follow this tenant's trail only
     #[arg(long)]
     tenant: Option<Tenant>,
+    /// Follow only what was committed at this time or later, by the database's clock; not when events happened
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<String>,
+    /// Follow only what was committed before this time
+    #[arg(long, value_name = "INSTANT")]
+    to: Option<String>,
+    /// The key that must have signed the file [default: `audit.public_key`]
+    #[arg(long, value_name = "HEX", requires = "file")]
+    public_key: Option<String>,
 }
 
 /// What following one trail came to.
@@ -33,6 +48,9 @@ struct Line {
     tenant: String,
     records: u64,
     pruned: u64,
+    /// The first record that was to be followed; absent for the whole trail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first: Option<u64>,
     last: u64,
     hash: String,
     ok: bool,
@@ -42,12 +60,16 @@ struct Line {
 
 /// Verifies one trail or all.
 pub async fn run(context: &Context, args: &VerifyArgs) -> Outcome {
+    if let Some(path) = &args.file {
+        return file::run(context, path, key(context.config(), args.public_key.as_deref())?);
+    }
+    let time = (parse("from", args.from.as_deref())?, parse("to", args.to.as_deref())?);
     let ledger = rooms::required_ledger(context.config()).await?;
     let mut anchors = anchors::read(context.config(), &ledger).await?;
     let mut lines = Vec::new();
     for chain in chains(&ledger, args.tenant.as_ref()).await? {
         let heads = anchors.heads.remove(&chain.tenant).unwrap_or_default();
-        lines.push(Line::of(ledger.verify(&chain, heads, |_| ControlFlow::Continue(())).await?));
+        lines.push(follow(&ledger, &chain, heads, time).await?);
     }
     if args.tenant.is_none() {
         lines.extend(anchors.heads.iter().map(|(tenant, heads)| Line::gone(tenant, heads)));
@@ -82,6 +104,36 @@ fn text(lines: &[Line], anchors: &Anchors) -> String {
     text
 }
 
+/// Follows a trail, or what was committed of it in a time.
+async fn follow(
+    ledger: &Ledger,
+    chain: &Chain,
+    heads: Vec<Head>,
+    (from, to): (Option<Timestamp>, Option<Timestamp>),
+) -> Outcome<Line> {
+    let on = |_| ControlFlow::Continue(());
+    if from.is_none() && to.is_none() {
+        return Ok(Line::of(ledger.verify(chain, heads, on).await?));
+    }
+    Ok(match ledger.range(chain, from, to).await? {
+        Some(range) => {
+            let first = range.before.seq + 1;
+            Line { first: Some(first), ..Line::of(ledger.verify_range(chain, range, heads, on).await?) }
+        }
+        None => Line::nothing(chain),
+    })
+}
+
+/// The key that must have signed a file. A key of this machine's own says nothing about a file from elsewhere.
+fn key(config: &Config, option: Option<&str>) -> Outcome<Option<Digest>> {
+    let (field, text) = match (option, &config.audit.public_key) {
+        (Some(text), _) => ("public_key", text),
+        (None, Some(text)) => ("audit.public_key", text.as_str()),
+        (None, None) => return Ok(None),
+    };
+    anchors::key(field, text).map(Some)
+}
+
 /// The chain of a tenant, or all.
 pub async fn chains(ledger: &Ledger, tenant: Option<&Tenant>) -> Outcome<Vec<Chain>> {
     if let Some(tenant) = tenant {
@@ -106,7 +158,22 @@ impl Line {
     fn gone(tenant: &str, heads: &[Head]) -> Self {
         let last = heads.iter().map(|head| head.seq).max().unwrap_or(0);
         let finding = Some(Finding::Truncated { after: 0, last });
-        Self { tenant: tenant.to_owned(), records: 0, pruned: 0, last: 0, hash: String::new(), ok: false, finding }
+        Self {
+            tenant: tenant.to_owned(),
+            records: 0,
+            pruned: 0,
+            first: None,
+            last: 0,
+            hash: String::new(),
+            ok: false,
+            finding,
+        }
+    }
+
+    /// A trail to which nothing was committed in the time.
+    fn nothing(chain: &Chain) -> Self {
+        let (tenant, pruned) = (chain.tenant.clone(), chain.pruned);
+        Self { tenant, records: 0, pruned, first: None, last: 0, hash: String::new(), ok: true, finding: None }
     }
 
     fn of(verified: Verified) -> Self {
@@ -114,6 +181,7 @@ impl Line {
             tenant: verified.tenant,
             records: verified.records,
             pruned: verified.pruned,
+            first: None,
             last: verified.head.seq,
             hash: lovage_core::audit::hex(&verified.head.record),
             ok: verified.finding.is_none(),
@@ -126,7 +194,12 @@ fn table(lines: &[Line]) -> Table {
     let mut table = Table::new(&["tenant", "records", "result"], "There are no records.");
     for line in lines {
         let tenant = if line.tenant.is_empty() { "-" } else { &line.tenant };
-        let result = line.finding.as_ref().map_or("as written".to_owned(), ToString::to_string);
+        let result = match (&line.finding, line.first) {
+            (Some(finding), _) => finding.to_string(),
+            (None, Some(first)) => format!("as written, from record {first} to {}", line.last),
+            (None, None) if line.last == 0 => "nothing in that time".to_owned(),
+            (None, None) => "as written".to_owned(),
+        };
         table.row(vec![tenant.to_owned(), line.records.to_string(), result]);
     }
     table

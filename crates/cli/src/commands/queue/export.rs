@@ -1,9 +1,8 @@
 //! `lovage queue export`: the queue's own backup.
 
 use std::collections::HashSet;
-use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use lovage_broker::{Broker, ListQuery};
@@ -13,7 +12,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::archive::{Head, Record, Writer, unwritable};
-use crate::commands::Context;
+use crate::commands::{Context, whole};
 use crate::error::{Failure, Outcome};
 use crate::output;
 
@@ -52,12 +51,12 @@ pub async fn run(context: &Context, broker: &dyn Broker, args: &ExportArgs) -> O
         Summary { queue, file, exported, unreadable, running }
     };
     let summary = if let Some(path) = &args.file {
-        let (file, draft) = create(path)?;
+        let (file, draft) = whole::create("file", path)?;
         let mut walk = Walk::new(Writer::begin(BufWriter::new(file), &head)?);
         walk.all(broker, args).await?;
         let summary = summary(walk.writer.count(), walk.unreadable);
         let exported = summary.exported;
-        publish(walk.writer.end()?, &draft, path).map_err(|error| unwritable(&error))?;
+        whole::publish(walk.writer.end()?, &draft, path).map_err(|error| unwritable(&error))?;
         context
             .output
             .one(&summary, || format!("{exported} jobs of queue {} are in {}.", summary.queue, path.display()))?;
@@ -131,27 +130,4 @@ impl<W: Write> Walk<W> {
 fn digest(id: &JobId) -> [u8; 16] {
     let hash = Sha256::digest(id.as_str().as_bytes());
     std::array::from_fn(|index| hash[index])
-}
-
-/// A file beside the one that is wanted: what has the name is whole.
-fn create(path: &Path) -> Outcome<(File, PathBuf)> {
-    let failed = |problem: String| Failure::usage("file", format!("file: {} {problem}", path.display()));
-    if path.exists() {
-        return Err(failed("is there already; name another one, or remove it".to_owned()));
-    }
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".part");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    // Arguments of jobs are nobody else's business.
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&draft).map_err(|error| failed(format!("cannot be written ({error})")))?;
-    Ok((file, draft.into()))
-}
-
-/// On disk first, then under its name.
-fn publish(out: BufWriter<File>, draft: &Path, path: &Path) -> std::io::Result<()> {
-    out.into_inner()?.sync_all()?;
-    std::fs::rename(draft, path)
 }

@@ -1,0 +1,158 @@
+//! `lovage audit export`: a trail, a part of it or one record, as a file that `lovage audit verify FILE` checks with nothing
+//! but the file.
+
+mod content;
+mod writer;
+
+use std::io::BufWriter;
+use std::path::Path;
+
+use clap::Args;
+use lovage_core::audit::{FILE_FORMAT, FILE_VERSION, FileHeader, HeadLine, Moment, Proved, hex};
+use lovage_core::{Tenant, Timestamp};
+use lovage_ledger::{Chain, Ledger, Range};
+use serde_json::json;
+
+use self::content::{Content, Links};
+use self::writer::Writer;
+use super::list::trail;
+use super::{Context, anchors};
+use crate::commands::whole;
+use crate::error::{Failure, Outcome};
+use crate::output::{self, capital};
+use crate::{instant, rooms};
+
+/// Options of `audit export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The customer or team whose trail it is [default: the trail of events without one]
+    #[arg(long)]
+    tenant: Option<Tenant>,
+    /// Only what was committed at this time or later, by the database's clock; not when events happened
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<String>,
+    /// Only what was committed before this time
+    #[arg(long, value_name = "INSTANT")]
+    to: Option<String>,
+    /// One record only, with what proves it
+    #[arg(long, value_name = "RECORD", conflicts_with_all = ["from", "to"], value_parser = clap::value_parser!(u64).range(1..))]
+    record: Option<u64>,
+    /// The file to write, - for standard output; it appears when it is whole
+    #[arg(long, value_name = "FILE|-", default_value = "-")]
+    out: String,
+}
+
+/// Writes the file.
+pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
+    let (from, to) = (parse("from", args.from.as_deref())?, parse("to", args.to.as_deref())?);
+    let tenant = args.tenant.as_ref().map_or("", Tenant::as_str);
+    let ledger = rooms::required_ledger(context.config()).await?;
+    let chain = ledger.chain(tenant).await?;
+    let chain = chain.ok_or_else(|| Failure::NotFound(format!("{}: there are no records", trail(tenant))))?;
+    let range = match args.record {
+        Some(record) => around(&ledger, &chain, record).await?,
+        None => ledger.range(&chain, from, to).await?.ok_or_else(|| {
+            Failure::NotFound(format!("{}: nothing was committed in that time", capital(&trail(tenant))))
+        })?,
+    };
+    let anchor = anchors::covering(context.config(), &ledger, tenant, range.after.seq).await?;
+    let (anchor, links) = match anchor {
+        Some(anchor) => match content::links(&ledger, tenant, range.after.seq, anchor.chain.seq).await? {
+            Links::All(links) => (Some(anchor), links),
+            Links::TooMany => {
+                output::warn(&format!(
+                    "warning: more than {} batches lie between record {} and anchor {}, which covers it: the file is not \
+                     signed. Export up to a later time, or take --record",
+                    content::MAX_LINKS,
+                    range.after.seq,
+                    anchor.number
+                ));
+                (None, Vec::new())
+            }
+        },
+        None => (None, Vec::new()),
+    };
+    let before = HeadLine::from(range.before);
+    let header = FileHeader {
+        format: FILE_FORMAT.to_owned(),
+        version: FILE_VERSION,
+        tenant: tenant.to_owned(),
+        exported_at: Moment(Context::now()),
+        from: from.map(Moment),
+        to: to.map(Moment),
+        record: args.record,
+        before: if args.record.is_some() { HeadLine { record: None, ..before } } else { before },
+        after: range.after.into(),
+        anchor,
+    };
+    let content = Content { ledger: &ledger, chain: &chain, range, record: args.record, links };
+    let proved = if args.out == "-" {
+        let mut writer = Writer::begin(BufWriter::new(std::io::stdout()), &header)?;
+        content.write(&mut writer).await?;
+        let proved = writer.end()?.1;
+        context.output.note(&said(&proved));
+        proved
+    } else {
+        let path = Path::new(&args.out);
+        let (file, draft) = whole::create("out", path)?;
+        let mut writer = Writer::begin(BufWriter::new(file), &header)?;
+        let written = match content.write(&mut writer).await {
+            Ok(()) => writer.end(),
+            Err(error) => Err(error),
+        };
+        let (file, proved) = written.inspect_err(|_| drop(std::fs::remove_file(&draft)))?;
+        whole::publish(file, &draft, path).map_err(|error| writer::unwritable(&error))?;
+        context.output.one(&shown(&proved, path), || format!("{} It is in {}.", said(&proved), path.display()))?;
+        proved
+    };
+    if proved.anchor.is_none() {
+        let help = "No anchor covers its end, so no key has signed it: run `lovage audit anchor` and export again.";
+        context.output.note(help);
+    }
+    Ok(())
+}
+
+/// The batch that a record is in.
+async fn around(ledger: &Ledger, chain: &Chain, record: u64) -> Outcome<Range> {
+    let tenant = &chain.tenant;
+    if record > chain.head.seq {
+        return Err(Failure::NotFound(format!("record {record}: {} ends at {}", trail(tenant), chain.head.seq)));
+    }
+    if record <= chain.pruned {
+        return Err(Failure::NotFound(format!(
+            "record {record}: {} was pruned up to record {}; take it from an export of before that",
+            trail(tenant),
+            chain.pruned
+        )));
+    }
+    let batch = ledger.batch_of(tenant, record).await?.filter(|batch| batch.seal.last >= record);
+    let Some(batch) = batch else {
+        return Err(Failure::Failed(format!("record {record}: its batch is missing; `lovage audit verify` says more")));
+    };
+    let before = ledger.head_before(tenant, batch.seal.first).await?;
+    let after = lovage_core::audit::Head { seq: batch.seal.last, record: batch.seal.record, batch: batch.hash };
+    Ok(Range { before, after })
+}
+
+/// Reads the bound of a time.
+pub fn parse(field: &str, text: Option<&str>) -> Outcome<Option<Timestamp>> {
+    let read = text.map(instant::parse).transpose();
+    read.map_err(|problem| Failure::usage(field, format!("{field}: {problem}")))
+}
+
+/// What the file holds, in a sentence.
+fn said(proved: &Proved) -> String {
+    let of = trail(&proved.tenant);
+    match proved.record {
+        Some(record) => format!("Record {record} of {of}, with what proves it."),
+        None => format!("{} records of {of}, {} to {}.", proved.records, proved.first, proved.last),
+    }
+}
+
+fn shown(proved: &Proved, path: &Path) -> serde_json::Value {
+    json!({
+        "file": path, "tenant": proved.tenant, "records": proved.records, "first": proved.first, "last": proved.last,
+        "removed": proved.removed, "record": proved.record, "anchor": proved.anchor.map(|anchor| anchor.number),
+        "public_key": proved.anchor.map(|anchor| hex(&anchor.public_key)),
+    })
+}
