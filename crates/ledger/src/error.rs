@@ -52,10 +52,10 @@ impl LedgerError {
     }
 }
 
-/// Whether the data is at fault: SQLSTATE classes 22 and 23, what a trigger raises (P0001), SQLite's constraint (19), too big
-/// (18) and mismatch (20).
+/// Whether the data is at fault: SQLSTATE classes 22 and 23, 54 (JSON that is nested too deeply for the server), what a
+/// trigger raises (P0001), SQLite's constraint (19), too big (18) and mismatch (20).
 fn is_data(error: &dyn sqlx::error::DatabaseError) -> bool {
     let Some(code) = error.code() else { return false };
     let sqlite = code.parse::<i32>().is_ok_and(|code| matches!(code & 0xff, 18..=20)) && code.len() < 5;
-    sqlite || (code.len() == 5 && (code.starts_with("22") || code.starts_with("23") || code == "P0001"))
+    sqlite || (code.len() == 5 && (["22", "23", "54"].iter().any(|class| code.starts_with(class)) || code == "P0001"))
 }

@@ -128,6 +128,37 @@ async fn one_event_that_the_database_refuses_does_not_hold_up_the_others() {
     }
 }
 
+#[tokio::test]
+async fn json_that_is_nested_too_deeply_for_the_server_is_that_events_fault_alone() {
+    let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
+    for place in places().await {
+        let ledger = place.ledger().await;
+        let nested = AuditEvent { after: Some(deep.clone()), ..event("acme", 2) };
+        let kept = ledger.append_each(&[event("acme", 1), nested, event("acme", 3)]).await;
+        assert!(kept[0].is_ok() && kept[2].is_ok(), "{place:?} {kept:?}");
+        // SQLite keeps it as text and does not mind; PostgreSQL's parser has a limit.
+        assert!(matches!(kept[1], Ok(_) | Err(LedgerError::Refused(_))), "{place:?} {:?}", kept[1]);
+        assert_eq!(verify(&ledger, "acme", Vec::new()).await.finding, None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_pruned_while_somebody_verifies_is_no_finding() {
+    let key = SigningKey::parse(&"07".repeat(32)).unwrap();
+    for place in places().await {
+        let ledger = place.ledger().await;
+        ledger.append(&events("acme", 1..=5)).await.unwrap();
+        ledger.append(&events("acme", 6..=9)).await.unwrap();
+        let before = chain(&ledger, "acme").await;
+        let chains = ledger.chains_to_anchor(10).await.unwrap();
+        let anchor = key.anchor(ledger.last_anchor().await.unwrap(), &chains, NOW);
+        ledger.record_anchor(&anchor).await.unwrap();
+        ledger.prune("acme", Timestamp::from_millis(u64::from(u32::MAX) * 1_000)).await.unwrap();
+        let verified = ledger.verify(&before, Vec::new(), |_| ControlFlow::Continue(())).await.unwrap();
+        assert_eq!((verified.finding, verified.pruned), (None, 9));
+    }
+}
+
 /// What somebody with the right to write could do, and what is found then.
 #[tokio::test]
 async fn each_kind_of_tampering_is_found_and_the_record_named() {

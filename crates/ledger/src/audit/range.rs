@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use lovage_core::Timestamp;
-use lovage_core::audit::{Batch, Finding, Head, Verifier};
+use lovage_core::audit::{Batch, Finding, Head};
 
 use super::{Chain, Verified, postgres, sqlite};
 use crate::error::LedgerError;
@@ -85,7 +85,7 @@ impl Ledger {
         }
         anchored.retain(|anchor| anchor.seq <= range.after.seq || anchor.seq > chain.head.seq);
         let part = Chain { head: range.after, ..chain.clone() };
-        self.verify_with(&part, Verifier::from(start, anchored), told).await
+        self.verify_from(&part, start, anchored, told).await
     }
 
     async fn batch_at(&self, tenant: &str, which: Which) -> Result<Option<Batch>, LedgerError> {

@@ -38,23 +38,36 @@ impl Ledger {
         anchored: Vec<Head>,
         told: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Verified, LedgerError> {
-        self.verify_with(chain, Verifier::new(&chain.tenant, anchored), told).await
+        self.verify_from(chain, Head::before_first(&chain.tenant), anchored, told).await
     }
 
-    /// Follows a chain from where `verifier` stands to its head.
-    pub(super) async fn verify_with(
+    /// Follows a chain from a head that is known to be right to its end.
+    pub(super) async fn verify_from(
         &self,
         chain: &Chain,
-        mut verifier: Verifier,
+        start: Head,
+        anchored: Vec<Head>,
         mut told: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Verified, LedgerError> {
-        let finding = self.follow(chain, &mut verifier, &mut told).await?;
-        let (head, records) = (verifier.head(), verifier.records());
-        let finding = match finding {
-            Some(finding) => Some(finding),
-            None => verifier.end(chain.head).err(),
-        };
-        Ok(Verified { tenant: chain.tenant.clone(), head, records, pruned: chain.pruned, finding })
+        let mut chain = chain.clone();
+        loop {
+            let mut verifier = Verifier::from(start, anchored.clone());
+            let finding = self.follow(&chain, &mut verifier, &mut told).await?;
+            let (head, records) = (verifier.head(), verifier.records());
+            let finding = match finding {
+                Some(finding) => Some(finding),
+                None => verifier.end(chain.head).err(),
+            };
+            // What is missing may have been pruned while this looked: then it begins anew.
+            if let Some(Finding::Missing { first, .. }) = finding {
+                let now = self.chain(&chain.tenant).await?.map_or(0, |chain| chain.pruned);
+                if now > chain.pruned && first <= now {
+                    chain.pruned = now;
+                    continue;
+                }
+            }
+            return Ok(Verified { tenant: chain.tenant, head, records, pruned: chain.pruned, finding });
+        }
     }
 
     async fn follow(
