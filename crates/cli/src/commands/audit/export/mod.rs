@@ -19,6 +19,7 @@ use super::{Context, anchors};
 use crate::commands::whole;
 use crate::error::{Failure, Outcome};
 use crate::output::{self, capital};
+use crate::trail::Trail;
 use crate::{instant, rooms};
 
 /// Options of `audit export`.
@@ -54,6 +55,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
             Failure::NotFound(format!("{}: nothing was committed in that time", capital(&trail(tenant))))
         })?,
     };
+    let recording = Trail::open(context).await?;
     let (anchor, links) = signed(context, &ledger, tenant, range.after.seq).await?;
     let before = HeadLine::from(range.before);
     let header = FileHeader {
@@ -68,6 +70,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
         after: range.after.into(),
         anchor,
     };
+    let handed = json!({ "from": header.from, "to": header.to, "record": args.record, "last": range.after.seq });
     let part = Content { ledger: &ledger, chain: &chain, range, record: args.record, links };
     if args.out == "-" {
         let (_, proved) = part.write(BufWriter::new(std::io::stdout()), &header).await?;
@@ -80,7 +83,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
         whole::publish(file, &draft, path).map_err(|error| writer::unwritable(&error))?;
         context.output.one(&shown(&proved, path), || format!("{} It is in {}.", said(&proved), path.display()))?;
     }
-    Ok(())
+    recording.record("audit.export", format!("trail:{tenant}"), &handed).await
 }
 
 /// The anchor that covers a trail up to record `seq`, and the batches that lead to it.
