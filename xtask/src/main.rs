@@ -32,6 +32,7 @@ usage: cargo xtask <command>
   coverage [ARGS] line coverage of the whole workspace, at least 85 % (needs cargo-tarpaulin)
   bench queue     measure; --peers beside others, --runs N, --only NAME, --jobs N, --json FILE, --markdown FILE
   bench export    the same of exports; --rows N, --slow-runs N of what takes minutes, --lovage FILE instead of a build
+  bench audit     the same of the audit trail; --events N, --lovage FILE
 ";
 
 fn main() -> ExitCode {
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         ["coverage", rest @ ..] => setup::run().and_then(|()| coverage::run_tests(rest)),
         ["bench", "queue", rest @ ..] => bench::queue(rest),
         ["bench", "export", rest @ ..] => bench::export(rest),
+        ["bench", "audit", rest @ ..] => bench::audit(rest),
         ["bench"] => bench::queue(&[]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -1,10 +1,11 @@
-//! `cargo xtask bench`: our queue (here) and our exports (`export`) beside their peers, in one run, as a table of medians
-//! and ratios.
+//! `cargo xtask bench`: our queue (here), our exports (`export`) and our audit trail (`audit`) beside their peers, in
+//! one run, as a table of medians and ratios.
 //!
 //! Never part of the tests: a number that depends on the machine proves nothing about the code. `docs/benchmarks.md`
 //! says how things are counted. Every program that is measured is started here and runs one verb: for the
 //! queue ours is `worker/benches/queue`, the peers' lie in `xtask/peers`.
 
+mod audit;
 mod case;
 mod cases;
 mod export;
@@ -22,6 +23,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+pub use audit::audit;
 pub use export::export;
 use lovage::Lovage;
 use measures::MEASURES;

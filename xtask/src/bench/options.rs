@@ -19,6 +19,8 @@ pub const QUEUE: Defaults = Defaults { size: "--jobs", usual: 200_000, least: 1_
 /// `cargo xtask bench export`: the size is that of the table.
 pub const EXPORT: Defaults =
     Defaults { size: "--rows", usual: 1_000_000, least: 1_000, runs: 3, own: &["--slow-runs", "--lovage"] };
+/// `cargo xtask bench audit`: the size is that of the import, everything else is in proportion.
+pub const AUDIT: Defaults = Defaults { size: "--events", usual: 500_000, least: 10_000, runs: 3, own: &["--lovage"] };
 
 /// Options of a benchmark.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub struct Options {
     pub runs: usize,
     /// Only cases whose name begins so.
     pub only: Vec<String>,
-    /// Jobs or rows.
+    /// Jobs, rows or events.
     pub size: u64,
     /// How often what takes minutes is measured.
     pub slow_runs: usize,
@@ -42,7 +44,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the words behind `bench queue` or `bench export`.
+    /// Reads the words behind `bench queue`, `bench export` or `bench audit`.
     pub fn read(words: &[&str], defaults: &Defaults) -> Result<Self> {
         let mut options = Self {
             peers: false,
@@ -121,5 +123,6 @@ mod tests {
             assert!(Options::read(&[foreign, "5000"], &QUEUE).is_err(), "{foreign}");
         }
         assert!(Options::read(&["--jobs", "5000"], &EXPORT).is_err());
+        assert_eq!(Options::read(&["--events", "1000000"], &AUDIT).unwrap().size, 1_000_000);
     }
 }

@@ -65,6 +65,14 @@ impl Program {
         serde_json::from_str(&last).with_context(|| format!("{} ended with `{last}`, which is no JSON", self.line))
     }
 
+    /// Waits for its end, whatever it prints. Fails if it does.
+    pub fn wait(mut self) -> Result<()> {
+        std::io::copy(&mut self.output, &mut std::io::sink())?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "{} ended with {status}", self.line);
+        Ok(())
+    }
+
     /// Ends it as a crash would.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill()?;
@@ -72,16 +80,32 @@ impl Program {
         Ok(())
     }
 
+    /// The most memory that it held at one time, MiB.
+    pub fn peak(&self) -> Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    /// Asks it to end, as an operator does, and waits until it has.
+    pub fn stop(mut self) -> Result<()> {
+        Command::new("kill").arg(self.id().to_string()).status()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    fn memory(&self, name: &str) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.context("the benchmark needs the /proc of Linux")?;
+        let kib = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        Ok(kib.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+
     /// MiB of memory in use, and seconds of processor time so far.
     pub fn usage(&self) -> Result<(f64, f64)> {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.id()));
-        let status = read("status").context("the benchmark needs the /proc of Linux")?;
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kib: f64 = kib.trim().trim_end_matches(" kB").parse()?;
-        let stat = read("stat")?;
+        let memory = self.memory("VmRSS:")?;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let [Some(user), Some(system)] = [fields.get(11), fields.get(12)] else { bail!("/proc has no times") };
-        Ok((kib / 1024.0, (user.parse::<f64>()? + system.parse::<f64>()?) / 100.0))
+        Ok((memory, (user.parse::<f64>()? + system.parse::<f64>()?) / 100.0))
     }
 }
 

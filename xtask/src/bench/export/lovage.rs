@@ -50,7 +50,7 @@ impl Lovage {
     }
 
     /// What a command answers.
-    fn ask(&self, home: &Home, words: &[&str]) -> Result<Value> {
+    pub fn ask(&self, home: &Home, words: &[&str]) -> Result<Value> {
         let said = said(self.command(home, words)).with_context(|| format!("lovage {}", words.join(" ")))?;
         serde_json::from_str(&said).with_context(|| format!("lovage answered `{said}`, which is no JSON"))
     }
@@ -64,7 +64,7 @@ impl Lovage {
         let sql = format!("SELECT o.* FROM generate_series(1, {times}) AS again CROSS JOIN orders AS o");
         let home = Home::make("cancel", &server.url(), &sql)?;
         let mut worker = self.command(&home, &["worker", "--queues", "exports", "--concurrency", "1"]);
-        worker.stderr(fs::File::create(home.folder.join("log"))?);
+        worker.stderr(home.log_file()?);
         let worker = Program::start(worker)?;
         let job = self.ask(&home, &["export", "new", "orders", "--format", "csv"])?;
         let id = job["id"].as_str().with_context(|| format!("an export without an id: {job}"))?;
@@ -96,11 +96,14 @@ impl Lovage {
 impl Home {
     /// Makes one, with the dataset `orders`.
     pub fn make(name: &str, database: &str, sql: &str) -> Result<Self> {
+        Self::with(name, &format!("database_url = {database:?}\n\n[datasets.orders]\nsql = {sql:?}\n"))
+    }
+
+    /// Makes one with these settings, lines of TOML.
+    pub fn with(name: &str, settings: &str) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("lovage-bench-home-{name}-{}", std::process::id()));
         fs::create_dir_all(folder.join("data/artifacts"))?;
-        let settings =
-            format!("data_dir = \"data\"\ndatabase_url = {database:?}\n\n[datasets.orders]\nsql = {sql:?}\n");
-        fs::write(folder.join("lovage.toml"), settings)?;
+        fs::write(folder.join("lovage.toml"), format!("data_dir = \"data\"\n{settings}"))?;
         Ok(Self { folder })
     }
 
@@ -109,7 +112,13 @@ impl Home {
         self.folder.join("data/artifacts")
     }
 
-    fn log(&self) -> String {
+    /// The file for the standard error of a program that runs beside.
+    pub fn log_file(&self) -> Result<fs::File> {
+        Ok(fs::File::create(self.folder.join("log"))?)
+    }
+
+    /// What a program wrote into the home's log, see [`Self::log_file`].
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 }

@@ -1,11 +1,11 @@
 //! `cargo xtask bench export`: our exports beside psql, pandas and psycopg, out of one table of one private PostgreSQL.
 
 mod cases;
-mod lovage;
+pub mod lovage;
 mod measures;
-mod peers;
-mod postgres;
-mod process;
+pub mod peers;
+pub mod postgres;
+pub mod process;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ use super::{case, report, table};
 pub fn export(words: &[&str]) -> Result<()> {
     let options = Options::read(words, &options::EXPORT)?;
     let lovage = options.lovage.as_deref().map_or_else(Lovage::build, Lovage::at)?;
-    let python = Python::install()?;
+    let python = Python::install("export", &peers::PACKAGES)?;
     let mut server = Postgres::start()?;
     println!("making the table of {} rows", shown(options.size as f64));
     let content = server.fill(options.size)?;

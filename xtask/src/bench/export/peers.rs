@@ -14,7 +14,7 @@ use crate::bench::peers::{cache, installed};
 use crate::step::{program, root, run};
 
 /// What is installed, by exact version.
-const PACKAGES: [&str; 6] = [
+pub const PACKAGES: [&str; 6] = [
     "pandas==3.1.1",
     "psycopg[binary]==3.3.9",
     "SQLAlchemy==2.1.9",
@@ -73,13 +73,13 @@ impl Way {
 }
 
 impl Python {
-    /// Installs what is missing.
-    pub fn install() -> Result<Self> {
-        let folder = cache()?.join("export");
+    /// Installs these packages under a name of their own, unless they are there.
+    pub fn install(name: &str, packages: &[&str]) -> Result<Self> {
+        let folder = cache()?.join(name);
         let python = folder.join("venv/bin/python");
-        installed(&folder, &PACKAGES.join(" "), || {
+        installed(&folder, &packages.join(" "), || {
             run(program("python3", &["-m", "venv", "--clear"]).arg(folder.join("venv")))?;
-            run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))
+            run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages))
         })?;
         Ok(Self { program: python })
     }
@@ -89,7 +89,8 @@ impl Python {
         PACKAGES[..5].join(", ").replace("==", " ").replace("[binary]", "")
     }
 
-    fn script(&self, name: &str) -> Command {
+    /// A command of one of the peers' programs.
+    pub fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(root().join("xtask/peers").join(name));
         command
