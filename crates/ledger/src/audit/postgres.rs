@@ -85,8 +85,8 @@ async fn known(connection: &mut PgConnection, events: &[AuditEvent]) -> Result<K
 }
 
 /// Writes records; answers whether it could, or an id of them is there already, after which the transaction can only be rolled
-/// back. That is found by the violated constraint and not with ON CONFLICT DO NOTHING, which makes each row a quarter dearer,
-/// the many that are new as well (`examples/chain_cost.rs`).
+/// back. That is found by the violated constraint and not with ON CONFLICT DO NOTHING, which makes every row dearer by a fifth to a
+/// quarter, the many that are new as well (`examples/chain_cost.rs`).
 async fn insert(connection: &mut PgConnection, records: &[NewRecord<'_>]) -> Result<bool, sqlx::Error> {
     fn all<'a, T>(records: &[NewRecord<'a>], of: impl Fn(&'a AuditEvent) -> T) -> Vec<T> {
         records.iter().map(|record| of(record.event)).collect()
