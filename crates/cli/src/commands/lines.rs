@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use crate::error::{Failure, Outcome};
 
 /// Lines that may wait.
-const WAITING: usize = 1_000;
+const WAITING: usize = 2_000;
 
 /// A line as it was read, with its number from 1. Blank ones are left out.
 pub struct Line {

@@ -1,5 +1,7 @@
 //! `lovage audit import`: an event a line. Each bad line is told with its number and does not hinder the others.
 
+use std::sync::Arc;
+
 use clap::Args;
 use lovage_broker::OsEntropy;
 use lovage_core::audit::{AuditEvent, EventDraft, MAX_AUDIT_BYTES, event_id};
@@ -37,22 +39,33 @@ struct Summary {
     errors: Vec<Value>,
 }
 
-/// Imports events.
+/// Lines that were read: events with the numbers of their lines, and what is wrong with the others.
+#[derive(Debug, Default)]
+struct Read {
+    events: Vec<AuditEvent>,
+    numbers: Vec<u64>,
+    refused: Vec<(u64, String)>,
+    last: u64,
+}
+
+/// Imports events. The next lines are read while the last ones are committed.
 pub async fn run(context: &Context, args: &ImportArgs) -> Outcome {
     let mut lines = Lines::open("file", &args.file, MAX_AUDIT_BYTES + BESIDE)?;
-    let redaction = rooms::redaction(context.config())?;
+    let redaction = rooms::redaction(context.config())?.map(Arc::new);
     let ledger = rooms::required_ledger(context.config()).await?;
     let mut summary = Summary::default();
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut last = 0;
-    while lines.next(&mut batch, BATCH).await > 0 {
-        let end = batch.last().map_or(last, |line| line.number);
-        if let Err(error) = commit(&ledger, redaction.as_ref(), &mut batch, &mut summary).await {
+    let mut written = 0;
+    let mut ready = next(&mut lines, redaction.as_ref()).await?;
+    while ready.last > 0 {
+        let (committed, following) =
+            tokio::join!(commit(&ledger, &ready, &mut summary), next(&mut lines, redaction.as_ref()));
+        if let Err(error) = committed {
             lines.close();
-            let message = format!("{error}; the lines after {last} were not written, and may be sent again");
+            let message = format!("{error}; the lines after {written} were not written, and may be sent again");
             return Err(Failure::Unavailable(message));
         }
-        last = end;
+        written = ready.last;
+        ready = following?;
     }
     lines.end().await?;
     context.output.one(&summary, || {
@@ -61,41 +74,51 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Outcome {
     if summary.refused == 0 { Ok(()) } else { Err(Failure::Shown(1)) }
 }
 
-async fn commit(
-    ledger: &Ledger,
-    redaction: Option<&Redaction>,
-    batch: &mut Vec<Line>,
-    summary: &mut Summary,
-) -> Result<(), LedgerError> {
+/// The next lines; none at the end.
+async fn next(lines: &mut Lines, redaction: Option<&Arc<Redaction>>) -> Outcome<Read> {
+    let mut batch = Vec::with_capacity(BATCH);
+    lines.next(&mut batch, BATCH).await;
+    let redaction = redaction.cloned();
+    let read = tokio::task::spawn_blocking(move || read(batch, redaction.as_deref()));
+    read.await.map_err(|error| Failure::Failed(format!("reading events ended early: {error}")))
+}
+
+fn read(batch: Vec<Line>, redaction: Option<&Redaction>) -> Read {
     let now = Context::now();
-    let mut numbers = Vec::with_capacity(batch.len());
-    let mut events: Vec<AuditEvent> = Vec::with_capacity(batch.len());
-    for line in batch.drain(..) {
-        let read = line.text.and_then(|text| {
+    let mut found = Read { last: batch.last().map_or(0, |line| line.number), ..Read::default() };
+    for line in batch {
+        let event = line.text.and_then(|text| {
             let mut draft: EventDraft = serde_json::from_str(&text).map_err(|error| error.to_string())?;
             if let Some(redaction) = redaction {
                 redaction.apply(&mut draft);
             }
             draft.complete(event_id(now, &OsEntropy), now).map_err(|invalid| invalid.to_string())
         });
-        match read {
+        match event {
             Ok(event) => {
-                numbers.push(line.number);
-                events.push(event);
+                found.numbers.push(line.number);
+                found.events.push(event);
             }
-            Err(problem) => summary.refuse(line.number, &problem),
+            Err(problem) => found.refused.push((line.number, problem)),
         }
     }
-    for (number, kept) in numbers.into_iter().zip(ledger.append_each(&events).await) {
+    found
+}
+
+async fn commit(ledger: &Ledger, read: &Read, summary: &mut Summary) -> Result<(), LedgerError> {
+    for (number, problem) in &read.refused {
+        summary.refuse(*number, problem);
+    }
+    for (number, kept) in read.numbers.iter().zip(ledger.append_each(&read.events).await) {
         match kept {
             Ok(Kept::New(_)) => summary.written += 1,
             Ok(Kept::Duplicate(_)) => summary.duplicates += 1,
             Ok(Kept::Conflict(seq)) => {
                 summary
-                    .refuse(number, &format!("id: is that of another event (record {seq}); send each under its own"));
+                    .refuse(*number, &format!("id: is that of another event (record {seq}); send each under its own"));
             }
             Err(error @ (LedgerError::Refused(_) | LedgerError::Invalid(_))) => {
-                summary.refuse(number, &error.to_string());
+                summary.refuse(*number, &error.to_string());
             }
             Err(error) => return Err(error),
         }
