@@ -186,6 +186,41 @@ fn an_anchor_finds_what_the_database_alone_cannot_tell() {
     assert!(ran.out.contains("globex"), "{}", ran.out);
 }
 
+/// Cuts the trail of acme off behind record 1, with everything in the database that tells of more.
+const CUT: &str = "DELETE FROM audit_events WHERE tenant = 'acme' AND seq > 1;
+    DELETE FROM audit_batches WHERE tenant = 'acme' AND first_seq > 1;
+    UPDATE audit_chains SET seq = 1,
+        record_hash = (SELECT record_hash FROM audit_batches WHERE tenant = 'acme' AND last_seq = 1),
+        batch_hash = (SELECT batch_hash FROM audit_batches WHERE tenant = 'acme' AND last_seq = 1)
+    WHERE tenant = 'acme';
+    DELETE FROM audit_anchors WHERE number > 1";
+
+#[test]
+fn a_ledger_that_was_made_to_forget_its_anchors_is_held_against_them_all_the_same() {
+    let place = Place::new();
+    let mut digest = String::new();
+    for number in 1..=3 {
+        write(&place, "user:1", "acme");
+        digest = place.json(&["audit", "anchor"])[0]["digest"].as_str().expect("a digest").to_owned();
+        assert!(anchor_file(&place, number).exists());
+    }
+    place.run(&["audit", "verify", "--digest", &digest]).ok();
+    place.run(&["audit", "verify", "--digest", "abc"]).failed(2, &["digest: \"abc\" is none"]);
+    tamper(&place, CUT);
+    let ran = place.run(&["audit", "verify"]).failed(1, &["1 of 1 trails"]);
+    assert!(ran.out.contains("the trail ends after record 1, and went on to record 3"), "{}", ran.out);
+    // Who can also delete anchors is found out by what was kept elsewhere.
+    for number in 2..=3 {
+        std::fs::remove_file(anchor_file(&place, number)).expect("it can be removed");
+    }
+    place.run(&["audit", "verify"]).ok();
+    place.run(&["audit", "verify", "--digest", &digest]).failed(1, &["no anchor has the digest"]);
+    // A trail that is gone as a whole is named, too, if it is asked for.
+    tamper(&place, "DELETE FROM audit_events; DELETE FROM audit_batches; DELETE FROM audit_chains");
+    let ran = place.run(&["audit", "verify", "--tenant", "acme"]).failed(1, &["1 of 1 trails"]);
+    assert!(ran.out.contains("went on to record 1"), "{}", ran.out);
+}
+
 #[test]
 fn an_anchor_that_is_changed_replaced_or_taken_away_is_named() {
     let place = Place::new();

@@ -1,6 +1,6 @@
 //! Reading the anchors back: each signed, by the key that is expected, each following the one before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use lovage_artifacts::ArtifactStore;
@@ -21,10 +21,30 @@ pub struct Anchors {
     pub count: u64,
     /// Heads by tenant.
     pub heads: BTreeMap<String, Vec<Head>>,
+    /// Their digests.
+    pub digests: BTreeSet<String>,
     /// The key that signed them.
     pub public_key: Option<String>,
     /// The first thing that is wrong with them.
     pub problem: Option<String>,
+}
+
+impl Anchors {
+    /// Whether anchors with these digests are among them, which somebody has kept where nobody here can write.
+    pub fn expect(&mut self, digests: &[String]) -> Outcome {
+        for digest in digests {
+            if from_hex(digest).is_none_or(|bytes| bytes.len() != 32) {
+                let problem = format!(
+                    "digest: {digest:?} is none; use the 64 hexadecimal digits that `lovage audit anchor` shows"
+                );
+                return Err(Failure::usage("digest", problem));
+            }
+            if !self.digests.contains(&digest.to_lowercase()) && self.problem.is_none() {
+                self.problem = Some(format!("no anchor has the digest {digest}: anchors were taken away or made anew"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Reads all anchors, up to the first that is wrong.
@@ -32,8 +52,8 @@ pub async fn read(config: &Config, ledger: &Ledger) -> Outcome<Anchors> {
     let last = ledger.last_anchor().await?;
     let expected = expected_key(config)?;
     let store = rooms::store(config)?;
-    // One more than the ledger knows: it may have been put and not yet recorded.
-    let mut found = futures::stream::iter(1..=last.number + 1).map(|number| {
+    // As far as there are some, whatever the ledger remembers: who cuts a trail off may also have it remember less.
+    let mut found = futures::stream::iter(1_u64..).map(|number| {
         let store = store.clone();
         async move { store.anchor(number).await.map(|anchor| (number, anchor)) }
     });
@@ -54,6 +74,7 @@ pub async fn read(config: &Config, ledger: &Ledger) -> Outcome<Anchors> {
         }
         previous = anchor.digest();
         anchors.count = number;
+        anchors.digests.insert(hex(&previous));
         anchors.public_key.get_or_insert_with(|| hex(&anchor.public_key.0));
         for chain in &anchor.chains {
             anchors.heads.entry(chain.tenant.clone()).or_default().push(chain.head());

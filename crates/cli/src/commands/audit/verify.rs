@@ -31,6 +31,9 @@ pub struct VerifyArgs {
     /// Follow this tenant's trail only
     #[arg(long)]
     tenant: Option<Tenant>,
+    /// A digest that `lovage audit anchor` has shown and that was kept elsewhere: its anchor must be there; may be given again
+    #[arg(long, value_name = "HEX", conflicts_with = "file")]
+    digest: Vec<String>,
     /// Follow only what was committed at this time or later, by the database's clock; not when events happened
     #[arg(long, value_name = "INSTANT")]
     from: Option<String>,
@@ -66,14 +69,20 @@ pub async fn run(context: &Context, args: &VerifyArgs) -> Outcome {
     let time = (parse("from", args.from.as_deref())?, parse("to", args.to.as_deref())?);
     let ledger = rooms::required_ledger(context.config()).await?;
     let mut anchors = anchors::read(context.config(), &ledger).await?;
+    anchors.expect(&args.digest)?;
     let mut lines = Vec::new();
-    for chain in chains(&ledger, args.tenant.as_ref()).await? {
+    let wanted = |tenant: &str| args.tenant.as_ref().is_none_or(|wanted| wanted.as_str() == tenant);
+    let known = match chains(&ledger, args.tenant.as_ref()).await {
+        // It was there once.
+        Err(Failure::NotFound(_)) if anchors.heads.keys().any(|tenant| wanted(tenant)) => Vec::new(),
+        other => other?,
+    };
+    for chain in known {
         let heads = anchors.heads.remove(&chain.tenant).unwrap_or_default();
         lines.push(follow(&ledger, &chain, heads, time).await?);
     }
-    if args.tenant.is_none() {
-        lines.extend(anchors.heads.iter().map(|(tenant, heads)| Line::gone(tenant, heads)));
-    }
+    let gone = anchors.heads.iter().filter(|(tenant, _)| wanted(tenant));
+    lines.extend(gone.map(|(tenant, heads)| Line::gone(tenant, heads)));
     let wrong: Vec<&Line> = lines.iter().filter(|line| !line.ok).collect();
     let answer = json!({
         "ok": wrong.is_empty() && anchors.problem.is_none(), "trails": lines,
@@ -198,6 +207,7 @@ fn table(lines: &[Line]) -> Table {
             (Some(finding), _) => finding.to_string(),
             (None, Some(first)) => format!("as written, from record {first} to {}", line.last),
             (None, None) if line.last == 0 => "nothing in that time".to_owned(),
+            (None, None) if line.pruned > 0 => format!("as written; pruned up to record {}", line.pruned),
             (None, None) => "as written".to_owned(),
         };
         table.row(vec![tenant.to_owned(), line.records.to_string(), result]);
