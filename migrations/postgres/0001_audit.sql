@@ -16,7 +16,7 @@ CREATE TABLE lovage.audit_chains (
 -- JSON is json and not jsonb: it is hashed as it was sent, and jsonb would change it.
 CREATE TABLE lovage.audit_events (
     tenant text NOT NULL,
-    seq bigint NOT NULL,
+    seq bigint NOT NULL CHECK (seq > 0),
     id uuid NOT NULL,
     time timestamptz NOT NULL,
     actor text NOT NULL,

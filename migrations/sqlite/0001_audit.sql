@@ -15,7 +15,7 @@ CREATE TABLE audit_chains (
 
 CREATE TABLE audit_events (
     tenant TEXT NOT NULL,
-    seq INTEGER NOT NULL,
+    seq INTEGER NOT NULL CHECK (seq > 0),
     id BLOB NOT NULL,
     time INTEGER NOT NULL,
     actor TEXT NOT NULL,

@@ -86,7 +86,9 @@ impl Trail {
     }
 
     async fn enqueue(&self, broker: &dyn Broker, action: &str, target: String, details: &impl Serialize) -> Outcome {
-        let job = AuditWrite(self.draft(action, target, details)?).into_job(QUEUE.parse()?)?;
+        // Id and time are those of the job, by the broker's clock: this machine's may be wrong.
+        let draft = EventDraft { id: None, time: None, ..self.draft(action, target, details)? };
+        let job = AuditWrite(draft).into_job(QUEUE.parse()?)?;
         match broker.enqueue(vec![job]).await?.into_iter().next() {
             Some(EnqueueOutcome::Refused(refused)) => Err(refused.into()),
             _ => Ok(()),

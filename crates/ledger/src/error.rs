@@ -46,10 +46,26 @@ impl LedgerError {
     /// What a statement's failure means.
     pub(crate) fn of(error: &sqlx::Error) -> Self {
         match error.as_database_error() {
+            Some(database) if is_own_key(database) => Self::Unavailable(format!(
+                "a chain's head does not fit its records ({}); `lovage audit verify` names what is wrong",
+                database.message()
+            )),
             Some(database) if is_data(database) => Self::Refused(database.message().to_owned()),
             _ => Self::Unavailable(error.to_string()),
         }
     }
+}
+
+/// Whether a record's number is taken: its chain's head was set back or removed. That is no event's fault.
+fn is_own_key(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let keys = ["audit_events_pkey", "audit_batches_pkey", "audit_chains_pkey"];
+    error.constraint().is_some_and(|name| keys.contains(&name)) || error.code().as_deref() == Some("1555")
+}
+
+/// Whether another try may succeed at once: a deadlock or a serialization failure.
+pub(crate) fn is_collision(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(code.as_ref(), "40P01" | "40001"))
 }
 
 /// Whether the data is at fault: SQLSTATE classes 22 and 23, 54 (JSON that is nested too deeply for the server), what a

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
 use crate::address::{LedgerAddress, Place};
 use crate::error::LedgerError;
@@ -11,6 +12,10 @@ use crate::migrations;
 
 /// How long a connection is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a file is opened that somebody else opens, too.
+const TRIES: u32 = 50;
+/// Between two tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// Connections of one process.
 const CONNECTIONS: u32 = 8;
 
@@ -28,6 +33,21 @@ pub(crate) enum Store {
     Sqlite(SqlitePool),
 }
 
+/// Has the file keep a log of what is written, which it remembers. SQLite does not wait for others with this, so it is done
+/// once and not by each connection.
+async fn write_ahead(options: &SqliteConnectOptions) -> Result<(), LedgerError> {
+    let options = options.clone().journal_mode(SqliteJournalMode::Wal);
+    let mut tries = 0;
+    loop {
+        match options.connect().await {
+            Ok(connection) => return connection.close().await.map_err(|error| LedgerError::of(&error)),
+            Err(_) if tries < TRIES => tries += 1,
+            Err(error) => return Err(LedgerError::of(&error)),
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+}
+
 impl Ledger {
     /// Opens a ledger that has the schema of this release; [`LedgerError::Pending`] or [`LedgerError::Newer`] otherwise.
     pub async fn open(address: &LedgerAddress) -> Result<Self, LedgerError> {
@@ -35,15 +55,19 @@ impl Ledger {
         let store = match &address.0 {
             Place::Postgres(options) => {
                 let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+                // One session that holds a chain's lock and forgets it stops nobody for good.
+                let pool = pool.after_connect(|connection, _| {
+                    Box::pin(async move {
+                        let limits = "SET lock_timeout = '10s'; SET statement_timeout = '60s';
+                                      SET default_transaction_isolation = 'read committed'";
+                        connection.execute(limits).await.map(drop)
+                    })
+                });
                 Store::Postgres(pool.connect_lazy_with(options.as_ref().clone()))
             }
             Place::Sqlite(options) => {
-                let options = options
-                    .as_ref()
-                    .clone()
-                    .journal_mode(SqliteJournalMode::Wal)
-                    .synchronous(SqliteSynchronous::Full)
-                    .busy_timeout(PATIENCE);
+                let options = options.as_ref().clone().synchronous(SqliteSynchronous::Full).busy_timeout(PATIENCE);
+                write_ahead(&options).await?;
                 let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
                 Store::Sqlite(pool.connect_lazy_with(options))
             }

@@ -6,7 +6,6 @@
 mod place;
 
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
 use lovage_core::Timestamp;
 use lovage_core::audit::{AuditEvent, EventDraft, Finding, Head};
@@ -38,7 +37,7 @@ async fn chain(ledger: &Ledger, tenant: &str) -> Chain {
 
 async fn verify(ledger: &Ledger, tenant: &str, anchored: Vec<Head>) -> Verified {
     let chain = chain(ledger, tenant).await;
-    ledger.verify(&chain, anchored, |_| ControlFlow::Continue(())).await.unwrap()
+    ledger.verify(&chain, anchored).await.unwrap()
 }
 
 #[tokio::test]
@@ -143,6 +142,20 @@ async fn json_that_is_nested_too_deeply_for_the_server_is_that_events_fault_alon
 }
 
 #[tokio::test]
+async fn a_head_that_was_taken_away_is_no_events_fault() {
+    for place in places().await {
+        let ledger = place.ledger().await;
+        ledger.append(&events("acme", 1..=3)).await.unwrap();
+        place.tamper("DELETE FROM audit_chains").await;
+        let kept = ledger.append_each(&events("acme", 4..=5)).await;
+        for result in kept {
+            let Err(LedgerError::Unavailable(problem)) = result else { panic!("{place:?} {result:?}") };
+            assert!(problem.contains("lovage audit verify"), "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_pruned_while_somebody_verifies_is_no_finding() {
     let key = SigningKey::parse(&"07".repeat(32)).unwrap();
     for place in places().await {
@@ -154,7 +167,7 @@ async fn what_is_pruned_while_somebody_verifies_is_no_finding() {
         let anchor = key.anchor(ledger.last_anchor().await.unwrap(), &chains, NOW);
         ledger.record_anchor(&anchor).await.unwrap();
         ledger.prune("acme", Timestamp::from_millis(u64::from(u32::MAX) * 1_000)).await.unwrap();
-        let verified = ledger.verify(&before, Vec::new(), |_| ControlFlow::Continue(())).await.unwrap();
+        let verified = ledger.verify(&before, Vec::new()).await.unwrap();
         assert_eq!((verified.finding, verified.pruned), (None, 9));
     }
 }
@@ -189,6 +202,14 @@ async fn each_kind_of_tampering_is_found_and_the_record_named() {
             Finding::BatchChanged { first: 6, last: 10 },
         ),
         (&["DELETE FROM audit_batches WHERE first_seq = 6"], Finding::Missing { first: 6, last: 10 }),
+        (
+            &["DELETE FROM audit_events WHERE seq BETWEEN 6 AND 10", "UPDATE audit_chains SET pruned_seq = 10"],
+            Finding::NotPruned { first: 1, last: 5 },
+        ),
+        (
+            &["UPDATE audit_batches SET last_seq = 1000000000 WHERE first_seq = 6"],
+            Finding::BatchChanged { first: 6, last: 1_000_000_000 },
+        ),
     ];
     for place in places().await {
         for (statements, expected) in cases {

@@ -5,8 +5,6 @@
 #[expect(dead_code, reason = "each file of tests uses a part of it")]
 mod place;
 
-use std::ops::ControlFlow;
-
 use lovage_core::Timestamp;
 use lovage_core::audit::{AuditEvent, EventDraft, Finding, Head};
 use lovage_ledger::{Chain, Ledger, Range, Verified};
@@ -43,7 +41,7 @@ fn at(seconds: u64) -> Timestamp {
 
 async fn verify(ledger: &Ledger, range: Range, anchored: &[Head]) -> Verified {
     let chain = chain(ledger).await;
-    ledger.verify_range(&chain, range, anchored.to_vec(), |_| ControlFlow::Continue(())).await.unwrap()
+    ledger.verify_range(&chain, range, anchored.to_vec()).await.unwrap()
 }
 
 #[tokio::test]

@@ -55,6 +55,13 @@ pub enum Finding {
         /// Its number.
         seq: u64,
     },
+    /// Records that are said to have been removed by retention are there.
+    NotPruned {
+        /// The first of their batch.
+        first: u64,
+        /// The last of their batch.
+        last: u64,
+    },
     /// Two records have changed places.
     Reordered {
         /// The number of the first.
@@ -94,6 +101,12 @@ impl fmt::Display for Finding {
             Self::Missing { first, last } if first == last => write!(f, "record {first} is missing"),
             Self::Missing { first, last } => write!(f, "records {first} to {last} are missing"),
             Self::Inserted { seq } => write!(f, "record {seq} was inserted"),
+            Self::NotPruned { first, last } => {
+                write!(
+                    f,
+                    "of records {first} to {last} some are there although the ledger says that retention removed them"
+                )
+            }
             Self::Reordered { seq, with } => write!(f, "records {seq} and {with} have changed places"),
             Self::BatchChanged { first, last } => write!(f, "the seal of records {first} to {last} was changed"),
             Self::Truncated { after, last } => {
@@ -143,19 +156,27 @@ impl Verifier {
         self.records
     }
 
-    /// Goes on over a batch with its records, in the order of their numbers. Without records it is taken for one that retention
-    /// has emptied if `pruned` says so.
+    /// Whether this batch comes next and its hash is right, so that what its seal says can be believed.
+    pub fn expects(&self, batch: &Batch) -> bool {
+        batch.seal.first == self.head.seq + 1 && batch_hash(&self.head.batch, &batch.seal) == batch.hash
+    }
+
+    /// Goes on over a batch with its records, in the order of their numbers. `pruned` says that retention has removed them.
     pub fn batch(&mut self, batch: &Batch, records: &[Record], pruned: bool) -> Result<(), Finding> {
         let BatchSeal { first, last, .. } = batch.seal;
         let next = self.head.seq + 1;
         if first > next {
             return Err(Finding::Missing { first: next, last: first - 1 });
         }
-        if first < next || last < first {
+        if last < first || !self.expects(batch) {
             return Err(Finding::BatchChanged { first, last });
         }
-        let record = if records.is_empty() && pruned { batch.seal.record } else { self.records_of(batch, records)? };
-        if record != batch.seal.record || batch_hash(&self.head.batch, &batch.seal) != batch.hash {
+        let record = match (pruned, records) {
+            (true, []) => batch.seal.record,
+            (true, _) => return Err(Finding::NotPruned { first, last }),
+            (false, _) => self.records_of(batch, records)?,
+        };
+        if record != batch.seal.record {
             return Err(Finding::BatchChanged { first, last });
         }
         self.head = Head { seq: last, record, batch: batch.hash };
@@ -421,6 +442,14 @@ mod tests {
             verifier.batch(batch, records, batch.seal.last <= 6).unwrap();
         }
         assert_eq!(verifier.records(), 5);
+        // Whoever moves the mark to hide single batches leaves others that would have gone before.
+        let mut verifier = Verifier::new("acme", Vec::new());
+        let whole = &trail().0[0];
+        assert_eq!(verifier.batch(&whole.0, &whole.1, true), Err(Finding::NotPruned { first: 1, last: 1 }));
+        let mut verifier = Verifier::new("acme", vec![head]);
+        for (batch, records) in &batches {
+            verifier.batch(batch, records, batch.seal.last <= 6).unwrap();
+        }
         verifier.end(head).unwrap();
         // Where nothing was to be removed it is missing.
         let mut verifier = Verifier::new("acme", Vec::new());

@@ -14,6 +14,8 @@ mod sqlite;
 mod verify;
 mod writer;
 
+use std::time::Duration;
+
 use lovage_core::Invalid;
 use lovage_core::audit::{AuditEvent, Batch, Head, Record};
 
@@ -26,6 +28,8 @@ pub use self::writer::AuditWriter;
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Store};
 
+/// How long a commit is waited for.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Most events of one call.
 pub const MAX_APPEND: usize = 5_000;
 
@@ -61,10 +65,17 @@ impl Ledger {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        match &self.store {
-            Store::Postgres(pool) => postgres::append(pool, events).await,
-            Store::Sqlite(pool) => sqlite::append(pool, events).await,
-        }
+        let appended = async {
+            match &self.store {
+                Store::Postgres(pool) => postgres::append(pool, events).await,
+                Store::Sqlite(pool) => sqlite::append(pool, events).await,
+            }
+        };
+        // A server that has vanished without a word says nothing for very long. What it may have committed is there when
+        // the same events come again.
+        tokio::time::timeout(PATIENCE, appended)
+            .await
+            .unwrap_or_else(|_| Err(LedgerError::Unavailable(format!("no answer within {} s", PATIENCE.as_secs()))))
     }
 
     /// Adds events, as many as can be added: if the database refuses the data, all but those that are at fault.

@@ -12,34 +12,47 @@ use super::draft::{Draft, Known, NewBatch, NewRecord, repeats, tenants};
 use super::prune::{self, Bounds, Pruned};
 use super::range::Which;
 use super::{Chain, Kept, LastAnchor};
-use crate::error::LedgerError;
+use crate::error::{LedgerError, is_collision};
 
 /// The columns of a record in the order of [`record`]; an instant as milliseconds.
 const COLUMNS: &str = "seq, hash, id, (round(extract(epoch FROM time) * 1000))::bigint, tenant, actor, action, target, ip, \
                        user_agent, request_id, before::text, after::text, metadata::text";
+/// How often a commit is tried again that collided with another one.
+const COLLISIONS: u32 = 5;
 /// The constraint that keeps an id once a tenant, as PostgreSQL has named it.
 const UNIQUE_ID: &str = "audit_events_tenant_id_key";
 
 pub(super) async fn append(pool: &PgPool, events: &[AuditEvent]) -> Result<Vec<Kept>, LedgerError> {
-    let failed = |error: sqlx::Error| LedgerError::of(&error);
     // Nearly always nothing is there already, which the insert itself finds out; only if it does, all is looked up.
     let mut careful = repeats(events);
+    let mut collisions = 0;
     loop {
-        let mut transaction = pool.begin().await.map_err(failed)?;
-        let heads = lock(&mut transaction, &tenants(events)).await.map_err(failed)?;
-        let known = if careful { known(&mut transaction, events).await.map_err(failed)? } else { Known::new() };
-        let draft = Draft::new(events, &heads, &known);
-        if insert(&mut transaction, &draft.records).await.map_err(failed)? {
-            seal(&mut transaction, &draft.batches).await.map_err(failed)?;
-            transaction.commit().await.map_err(failed)?;
-            return Ok(draft.kept);
+        match attempt(pool, events, careful).await {
+            Ok(Some(kept)) => return Ok(kept),
+            Ok(None) if careful => {
+                return Err(LedgerError::Unavailable("events were added behind the lock of their chain".to_owned()));
+            }
+            Ok(None) => careful = true,
+            // Chains that are made at the same time by several may be locked in another order.
+            Err(error) if is_collision(&error) && collisions < COLLISIONS => collisions += 1,
+            Err(error) => return Err(LedgerError::of(&error)),
         }
-        transaction.rollback().await.map_err(failed)?;
-        if careful {
-            return Err(LedgerError::Unavailable("events were added behind the lock of their chain".to_owned()));
-        }
-        careful = true;
     }
+}
+
+/// One transaction; nothing is written and answered if an id is there already that was not looked for.
+async fn attempt(pool: &PgPool, events: &[AuditEvent], careful: bool) -> Result<Option<Vec<Kept>>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let heads = lock(&mut transaction, &tenants(events)).await?;
+    let known = if careful { known(&mut transaction, events).await? } else { Known::new() };
+    let draft = Draft::new(events, &heads, &known);
+    if !insert(&mut transaction, &draft.records).await? {
+        transaction.rollback().await?;
+        return Ok(None);
+    }
+    seal(&mut transaction, &draft.batches).await?;
+    transaction.commit().await?;
+    Ok(Some(draft.kept))
 }
 
 /// Locks the chains and answers where they end; makes those that are not there.
@@ -209,7 +222,7 @@ pub(super) async fn last_anchor(pool: &PgPool) -> Result<LastAnchor, LedgerError
 
 pub(super) async fn chains_to_anchor(pool: &PgPool, limit: u32) -> Result<Vec<Chain>, LedgerError> {
     let sql = "SELECT tenant, seq, record_hash, batch_hash, pruned_seq FROM lovage.audit_chains
-               WHERE seq > anchored_seq ORDER BY tenant LIMIT $1";
+               WHERE seq <> anchored_seq ORDER BY tenant LIMIT $1";
     let rows = query(sql).bind(i64::from(limit)).fetch_all(pool).await;
     rows.and_then(|rows| rows.iter().map(row_of_chain).collect()).map_err(|error| LedgerError::of(&error))
 }
@@ -217,14 +230,17 @@ pub(super) async fn chains_to_anchor(pool: &PgPool, limit: u32) -> Result<Vec<Ch
 pub(super) async fn record_anchor(pool: &PgPool, anchor: &Anchor) -> Result<(), LedgerError> {
     let failed = |error: sqlx::Error| LedgerError::of(&error);
     let mut transaction = pool.begin().await.map_err(failed)?;
+    let tenants: Vec<&str> = anchor.chains.iter().map(|chain| chain.tenant.as_str()).collect();
+    // In the order in which everybody locks chains.
+    let sql = "SELECT 1 FROM lovage.audit_chains WHERE tenant = ANY($1) ORDER BY tenant FOR UPDATE";
+    query(sql).bind(&tenants).execute(&mut *transaction).await.map_err(failed)?;
     let sql =
         "INSERT INTO lovage.audit_anchors (number, digest, made_at) VALUES ($1, $2, to_timestamp($3 / 1000.0::float8))
                ON CONFLICT DO NOTHING";
     let insert = query(sql).bind(bound(anchor.number)).bind(anchor.digest().to_vec());
     insert.bind(bound(anchor.made_at.0.as_millis())).execute(&mut *transaction).await.map_err(failed)?;
-    let tenants: Vec<&str> = anchor.chains.iter().map(|chain| chain.tenant.as_str()).collect();
     let seqs: Vec<i64> = anchor.chains.iter().map(|chain| bound(chain.seq)).collect();
-    let sql = "UPDATE lovage.audit_chains SET anchored_seq = greatest(anchored_seq, seen.seq)
+    let sql = "UPDATE lovage.audit_chains SET anchored_seq = seen.seq
                FROM unnest($1::text[], $2::bigint[]) AS seen (tenant, seq) WHERE audit_chains.tenant = seen.tenant";
     query(sql).bind(tenants).bind(seqs).execute(&mut *transaction).await.map_err(failed)?;
     transaction.commit().await.map_err(failed)

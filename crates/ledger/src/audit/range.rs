@@ -1,7 +1,5 @@
 //! A part of a chain: the batches that were committed in a time, and where the chain stands before and after them.
 
-use std::ops::ControlFlow;
-
 use lovage_core::Timestamp;
 use lovage_core::audit::{Batch, Finding, Head};
 
@@ -70,7 +68,6 @@ impl Ledger {
         chain: &Chain,
         range: Range,
         mut anchored: Vec<Head>,
-        told: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Verified, LedgerError> {
         let start = range.before;
         if anchored.iter().any(|anchor| anchor.seq == start.seq && *anchor != start) {
@@ -85,7 +82,7 @@ impl Ledger {
         }
         anchored.retain(|anchor| anchor.seq <= range.after.seq || anchor.seq > chain.head.seq);
         let part = Chain { head: range.after, ..chain.clone() };
-        self.verify_from(&part, start, anchored, told).await
+        self.verify_from(&part, start, anchored).await
     }
 
     async fn batch_at(&self, tenant: &str, which: Which) -> Result<Option<Batch>, LedgerError> {

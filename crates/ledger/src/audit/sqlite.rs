@@ -161,7 +161,7 @@ pub(super) async fn last_anchor(pool: &SqlitePool) -> Result<LastAnchor, LedgerE
 
 pub(super) async fn chains_to_anchor(pool: &SqlitePool, limit: u32) -> Result<Vec<Chain>, LedgerError> {
     let sql = "SELECT tenant, seq, record_hash, batch_hash, pruned_seq FROM audit_chains
-               WHERE seq > anchored_seq ORDER BY tenant LIMIT ?";
+               WHERE seq <> anchored_seq ORDER BY tenant LIMIT ?";
     let rows = query(sql).bind(limit).fetch_all(pool).await;
     rows.and_then(|rows| rows.iter().map(row_of_chain).collect()).map_err(|error| LedgerError::of(&error))
 }
@@ -173,7 +173,7 @@ pub(super) async fn record_anchor(pool: &SqlitePool, anchor: &Anchor) -> Result<
     let insert = query(sql).bind(bound(anchor.number)).bind(anchor.digest().to_vec());
     insert.bind(bound(anchor.made_at.0.as_millis())).execute(&mut *transaction).await.map_err(failed)?;
     for chain in &anchor.chains {
-        let sql = "UPDATE audit_chains SET anchored_seq = max(anchored_seq, ?) WHERE tenant = ?";
+        let sql = "UPDATE audit_chains SET anchored_seq = ? WHERE tenant = ?";
         let update = query(sql).bind(bound(chain.seq)).bind(&chain.tenant);
         update.execute(&mut *transaction).await.map_err(failed)?;
     }

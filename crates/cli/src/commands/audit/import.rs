@@ -61,7 +61,9 @@ pub async fn run(context: &Context, args: &ImportArgs) -> Outcome {
             tokio::join!(commit(&ledger, &ready, &mut summary), next(&mut lines, redaction.as_ref()));
         if let Err(error) = committed {
             lines.close();
-            let message = format!("{error}; the lines after {written} were not written, and may be sent again");
+            let message = format!(
+                "{error}; of the lines after {written} some may have been written: send them again if they have ids"
+            );
             return Err(Failure::Unavailable(message));
         }
         written = ready.last;

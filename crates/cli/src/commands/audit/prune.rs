@@ -1,7 +1,8 @@
 //! `lovage audit prune`: retention of the trail.
 
 use clap::Args;
-use lovage_core::{Tenant, duration};
+use lovage_core::{Tenant, Timestamp, duration};
+use lovage_ledger::Ledger;
 use serde::Serialize;
 use serde_json::json;
 
@@ -30,12 +31,25 @@ struct Line {
     pruned: u64,
 }
 
+/// Removes a tenant's, step by step.
+async fn steps(ledger: &Ledger, before: Timestamp, line: &mut Line, unanchored: &mut bool) -> Outcome {
+    loop {
+        let step = ledger.prune(&line.tenant, before).await?;
+        *unanchored |= step.unanchored;
+        if step.last == 0 {
+            return Ok(());
+        }
+        line.removed += step.records;
+        line.pruned = step.last;
+    }
+}
+
 /// Removes old records.
 pub async fn run(context: &Context, args: &PruneArgs) -> Outcome {
     let age = duration::parse(&args.older_than)
         .map_err(|problem| Failure::usage("older_than", format!("older_than: {problem}")))?;
     let ledger = rooms::required_ledger(context.config()).await?;
-    let before = lovage_core::Timestamp::from_millis(
+    let before = Timestamp::from_millis(
         Context::now().as_millis().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
     );
     let chains = chains(&ledger, args.tenant.as_ref()).await?;
@@ -45,20 +59,13 @@ pub async fn run(context: &Context, args: &PruneArgs) -> Outcome {
     let mut unanchored = false;
     for chain in chains {
         let mut line = Line { tenant: chain.tenant, removed: 0, pruned: chain.pruned };
-        loop {
-            let step = ledger.prune(&line.tenant, before).await?;
-            unanchored |= step.unanchored;
-            if step.last == 0 {
-                break;
-            }
-            line.removed += step.records;
-            line.pruned = step.last;
-        }
+        let ended = steps(&ledger, before, &mut line, &mut unanchored).await;
         if line.removed > 0 {
             let details = json!({ "removed": line.removed, "up_to": line.pruned, "older_than": args.older_than });
             recording.record("audit.prune", format!("trail:{}", line.tenant), &details).await?;
             lines.push(line);
         }
+        ended?;
     }
     let removed: u64 = lines.iter().map(|line| line.removed).sum();
     context.output.one(&json!({ "removed": removed, "trails": lines, "unanchored": unanchored }), || {

@@ -1,7 +1,6 @@
 //! `lovage audit verify`: follows the trails and names the first record that is not what was written.
 
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 
 use clap::Args;
 use lovage_core::audit::{Digest, Finding, Head};
@@ -120,14 +119,13 @@ async fn follow(
     heads: Vec<Head>,
     (from, to): (Option<Timestamp>, Option<Timestamp>),
 ) -> Outcome<Line> {
-    let on = |_| ControlFlow::Continue(());
     if from.is_none() && to.is_none() {
-        return Ok(Line::of(ledger.verify(chain, heads, on).await?));
+        return Ok(Line::of(ledger.verify(chain, heads).await?));
     }
     Ok(match ledger.range(chain, from, to).await? {
         Some(range) => {
             let first = range.before.seq + 1;
-            Line { first: Some(first), ..Line::of(ledger.verify_range(chain, range, heads, on).await?) }
+            Line { first: Some(first), ..Line::of(ledger.verify_range(chain, range, heads).await?) }
         }
         None => Line::nothing(chain),
     })

@@ -1,6 +1,5 @@
 //! The demo's audit trail: events of a shop, written into a ledger of the demo's own and followed to their end.
 
-use std::ops::ControlFlow;
 use std::time::Duration;
 
 use lovage_broker::OsEntropy;
@@ -47,7 +46,7 @@ pub async fn write(config: &Config) -> Outcome<Trail> {
     let written = Instant::now();
     let chain = ledger.chain(TENANT).await?;
     let chain = chain.ok_or_else(|| Failure::Failed(format!("{} has no trail of {TENANT}", ledger.place())))?;
-    let verified = ledger.verify(&chain, Vec::new(), |_| ControlFlow::Continue(())).await?;
+    let verified = ledger.verify(&chain, Vec::new()).await?;
     if let Some(finding) = verified.finding {
         return Err(Failure::Failed(format!(
             "the trail of {TENANT} in {} is not as written: {finding}",

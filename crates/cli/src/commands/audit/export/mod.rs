@@ -71,6 +71,8 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
         anchor,
     };
     let handed = json!({ "from": header.from, "to": header.to, "record": args.record, "last": range.after.seq });
+    // Before the first byte: who reads half of it has read it.
+    recording.record("audit.export", format!("trail:{tenant}"), &handed).await?;
     let part = Content { ledger: &ledger, chain: &chain, range, record: args.record, links };
     if args.out == "-" {
         let (_, proved) = part.write(BufWriter::new(std::io::stdout()), &header).await?;
@@ -83,7 +85,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
         whole::publish(file, &draft, path).map_err(|error| writer::unwritable(&error))?;
         context.output.one(&shown(&proved, path), || format!("{} It is in {}.", said(&proved), path.display()))?;
     }
-    recording.record("audit.export", format!("trail:{tenant}"), &handed).await
+    Ok(())
 }
 
 /// The anchor that covers a trail up to record `seq`, and the batches that lead to it.
