@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use lovage_broker::{Broker, EnqueueOutcome, OsEntropy};
-use lovage_core::audit::{EventDraft, Moment, event_id};
+use lovage_core::audit::{EventDraft, event_id};
 use lovage_core::{Invalid, RawJson};
 use lovage_ledger::Ledger;
 use lovage_payloads::AuditWrite;
@@ -50,48 +50,41 @@ impl Trail {
 
     /// Records what was done.
     pub async fn record(&self, action: &str, target: impl Into<String>, details: &impl Serialize) -> Outcome {
-        let written = match &self.way {
-            Way::Nowhere => Ok(()),
-            Way::Ledger(ledger) => self.commit(ledger, action, target.into(), details).await,
-            Way::Queue(broker) => self.enqueue(broker.as_ref(), action, target.into(), details).await,
-        };
-        written.map_err(|error| {
-            let message = format!("it was done, but could not be written to the audit trail: {error}");
-            if matches!(error, Failure::Unavailable(_)) {
-                Failure::Unavailable(message)
-            } else {
-                Failure::Failed(message)
-            }
-        })
+        self.write(action, target.into(), details).await.map_err(|error| told("it was done, but", &error))
     }
 
-    fn draft(&self, action: &str, target: String, details: &impl Serialize) -> Result<EventDraft, Invalid> {
+    /// Records what is about to be done.
+    pub async fn announce(&self, action: &str, target: impl Into<String>, details: &impl Serialize) -> Outcome {
+        self.write(action, target.into(), details).await.map_err(|error| told("nothing was done: it", &error))
+    }
+
+    async fn write(&self, action: &str, target: String, details: &impl Serialize) -> Outcome {
         let details: Result<RawJson, _> = serde_json::value::to_raw_value(details);
         let metadata = details.map_err(|error| Invalid::new("metadata", error.to_string(), "report this"))?;
-        let now = Context::now();
-        Ok(EventDraft {
-            id: Some(event_id(now, &OsEntropy)),
-            time: Some(Moment(now)),
-            target: Some(target),
-            metadata: Some(metadata),
-            ..EventDraft::new(&self.actor, action)
-        })
-    }
-
-    async fn commit(&self, ledger: &Ledger, action: &str, target: String, details: &impl Serialize) -> Outcome {
-        let now = Context::now();
-        let event = self.draft(action, target, details)?.complete(event_id(now, &OsEntropy), now)?;
-        ledger.append(std::slice::from_ref(&event)).await?;
-        Ok(())
-    }
-
-    async fn enqueue(&self, broker: &dyn Broker, action: &str, target: String, details: &impl Serialize) -> Outcome {
-        // Id and time are those of the job, by the broker's clock: this machine's may be wrong.
-        let draft = EventDraft { id: None, time: None, ..self.draft(action, target, details)? };
-        let job = AuditWrite(draft).into_job(QUEUE.parse()?)?;
-        match broker.enqueue(vec![job]).await?.into_iter().next() {
-            Some(EnqueueOutcome::Refused(refused)) => Err(refused.into()),
-            _ => Ok(()),
+        let target = Some(target);
+        let draft = EventDraft { target, metadata: Some(metadata), ..EventDraft::new(&self.actor, action) };
+        match &self.way {
+            Way::Nowhere => Ok(()),
+            Way::Ledger(ledger) => {
+                let now = Context::now();
+                let event = draft.complete(event_id(now, &OsEntropy), now)?;
+                ledger.append(std::slice::from_ref(&event)).await?;
+                Ok(())
+            }
+            // Id and time are those of the job, by the broker's clock: this machine's may be wrong.
+            Way::Queue(broker) => {
+                let job = AuditWrite(draft).into_job(QUEUE.parse()?)?;
+                match broker.enqueue(vec![job]).await?.into_iter().next() {
+                    Some(EnqueueOutcome::Refused(refused)) => Err(refused.into()),
+                    _ => Ok(()),
+                }
+            }
         }
     }
+}
+
+/// The failure to record something.
+fn told(what: &str, error: &Failure) -> Failure {
+    let message = format!("{what} could not be written to the audit trail: {error}");
+    if matches!(error, Failure::Unavailable(_)) { Failure::Unavailable(message) } else { Failure::Failed(message) }
 }

@@ -11,7 +11,7 @@ use crate::error::LedgerError;
 use crate::migrations;
 
 /// How long a connection is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a file is opened that somebody else opens, too.
 const TRIES: u32 = 50;
 /// Between two tries.

@@ -8,10 +8,11 @@ use std::time::Duration;
 use sqlx::migrate::{Migrate, MigrateError, Migration as Step, MigrationType, Migrator};
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
+use sqlx::{ConnectOptions, Connection as _, SqlSafeStr as _};
 
 use crate::address::{LedgerAddress, Place};
 use crate::error::LedgerError;
+use crate::ledger::PATIENCE;
 
 /// The table of what was applied.
 const POSTGRES_TABLE: &str = "lovage.migrations";
@@ -85,7 +86,7 @@ async fn run(address: &LedgerAddress) -> Result<(), LedgerError> {
     let failed = |error: MigrateError| of_migration(address, error);
     match &address.0 {
         Place::Postgres(options) => {
-            let mut connection = options.connect().await.map_err(|error| LedgerError::of(&error))?;
+            let mut connection = connect(options.as_ref()).await?;
             postgres().run(&mut connection).await.map_err(failed)?;
             let _ = connection.close().await;
         }
@@ -96,7 +97,7 @@ async fn run(address: &LedgerAddress) -> Result<(), LedgerError> {
                 })?;
             }
             let options = options.as_ref().clone().create_if_missing(true);
-            let mut connection: SqliteConnection = options.connect().await.map_err(|error| LedgerError::of(&error))?;
+            let mut connection: SqliteConnection = connect(&options).await?;
             sqlite().run(&mut connection).await.map_err(failed)?;
             let _ = connection.close().await;
         }
@@ -134,7 +135,7 @@ pub(crate) async fn check(address: &LedgerAddress) -> Result<(), LedgerError> {
 async fn applied(address: &LedgerAddress) -> Result<Vec<i64>, LedgerError> {
     let versions = match &address.0 {
         Place::Postgres(options) => {
-            let mut connection = options.connect().await.map_err(|error| LedgerError::of(&error))?;
+            let mut connection = connect(options.as_ref()).await?;
             let versions = postgres_versions(&mut connection).await;
             let _ = connection.close().await;
             versions
@@ -143,13 +144,24 @@ async fn applied(address: &LedgerAddress) -> Result<Vec<i64>, LedgerError> {
             if !options.get_filename().exists() {
                 return Ok(Vec::new());
             }
-            let mut connection = options.connect().await.map_err(|error| LedgerError::of(&error))?;
+            let mut connection = connect(options.as_ref()).await?;
             let versions = sqlite_versions(&mut connection).await;
             let _ = connection.close().await;
             versions
         }
     };
     versions.map_err(|error| of_migration(address, error))
+}
+
+/// A connection. A server that takes it and says nothing is not waited for.
+async fn connect<O: ConnectOptions>(options: &O) -> Result<O::Connection, LedgerError>
+where
+    O::Connection: Sized,
+{
+    match tokio::time::timeout(PATIENCE, options.connect()).await {
+        Ok(connected) => connected.map_err(|error| LedgerError::of(&error)),
+        Err(_) => Err(LedgerError::Unavailable(format!("no answer within {} s", PATIENCE.as_secs()))),
+    }
 }
 
 async fn postgres_versions(connection: &mut PgConnection) -> Result<Vec<i64>, MigrateError> {

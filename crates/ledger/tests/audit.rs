@@ -60,6 +60,44 @@ async fn events_are_numbered_in_their_tenants_chain_and_read_back_as_they_were()
     }
 }
 
+/// A server that takes connections and then says nothing. The clock stands still but for what is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("postgres://lovage@{}/lovage", silent.local_addr().unwrap()).parse().unwrap();
+    let error = Ledger::open(&address).await.unwrap_err();
+    assert!(error.to_string().contains("no answer within 10 s"), "{error}");
+}
+
+/// Chains that many make at the same time, which PostgreSQL may lock in another order than the rest.
+#[tokio::test]
+async fn tenants_that_are_new_to_several_writers_at_once_get_one_chain_each() {
+    for place in places().await {
+        let ledger = place.ledger().await;
+        let writers = (0..8_u128).map(|writer| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move {
+                for round in 0..6_u128 {
+                    // Overlapping halves, so that some chains are there already and others are not.
+                    let tenants = (0..12).filter(|tenant| (tenant + writer + round) % 3 != 0);
+                    let batch: Vec<AuditEvent> = tenants
+                        .map(|tenant| event(&format!("r{round}t{tenant:02}"), 1 + writer * 100 + tenant))
+                        .collect();
+                    ledger.append(&batch).await.unwrap();
+                }
+            })
+        });
+        futures::future::try_join_all(writers).await.unwrap();
+        let mut records = 0;
+        for chain in ledger.chains(None, 100).await.unwrap() {
+            let verified = ledger.verify(&chain, Vec::new()).await.unwrap();
+            assert_eq!(verified.finding, None, "{place:?}");
+            records += verified.records;
+        }
+        assert_eq!(records, 8 * 6 * 8);
+    }
+}
+
 #[tokio::test]
 async fn an_id_is_kept_once_a_tenant_and_its_second_content_is_refused() {
     for place in places().await {

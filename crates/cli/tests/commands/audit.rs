@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use lovage_testkit::{PostgresServer, RedisServer};
+use lovage_testkit::{PostgresServer, RedisServer, Signal, eventually};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use crate::place::Place;
+use crate::place::{PATIENCE, Place};
 
 fn write(place: &Place, actor: &str, tenant: &str) -> Value {
     place.json(&["audit", "write", "--actor", actor, "--action", "order.refund", "--tenant", tenant])
@@ -249,9 +249,49 @@ fn an_anchor_that_is_changed_replaced_or_taken_away_is_named() {
     place.run(&["audit", "verify"]).failed(1, &["anchor 3 is missing"]);
     std::fs::copy(&second, anchor_file(&place, 3)).expect("it can be replaced");
     place.run(&["audit", "verify"]).failed(1, &["anchor 3 lies under another number"]);
+    // What is no anchor at all is told like the others, and the trails are followed all the same.
+    std::fs::write(anchor_file(&place, 3), "{").expect("it can be replaced");
+    let ran = place.run(&["audit", "verify"]).failed(1, &["anchor 3 is none"]);
+    assert!(ran.out.contains("as written"), "{}", ran.out);
     let key_file = place.path().join("lovage-data/audit.key");
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(key_file).expect("the key").permissions());
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn anchors_have_one_key_whether_or_not_it_is_known() {
+    let place = Place::new();
+    for _ in 0..2 {
+        write(&place, "user:1", "acme");
+        place.run(&["audit", "anchor"]).ok();
+    }
+    write(&place, "user:1", "acme");
+    let other = "00".repeat(32);
+    let stranger = [("LOVAGE_AUDIT__SIGNING_KEY", other.as_str())];
+    place.run_with(&stranger, &["audit", "anchor"]).failed(5, &["is signed with another key than audit.signing_key"]);
+    assert!(!anchor_file(&place, 3).exists(), "nothing was put that nobody could verify beside the others");
+
+    let forger = Place::new();
+    for _ in 0..2 {
+        write(&forger, "user:1", "acme");
+        forger.run_with(&stranger, &["audit", "anchor"]).ok();
+    }
+    std::fs::copy(anchor_file(&forger, 2), anchor_file(&place, 2)).expect("it can be replaced");
+    std::fs::remove_file(place.path().join("lovage-data/audit.key")).expect("the key");
+    place.run(&["audit", "verify"]).failed(1, &["anchor 2 is signed with another key"]);
+    place.file("lovage-data/audit.key", "not a key");
+    place.run(&["audit", "verify"]).failed(2, &["audit.signing_key: is not a key"]);
+}
+
+#[tokio::test]
+async fn up_anchors_what_has_grown() {
+    let place = Place::new();
+    write(&place, "user:1", "acme");
+    let mut up = place.start(&[], &["up"]);
+    eventually("the trail is anchored", PATIENCE, async || anchor_file(&place, 1).exists().then_some(())).await;
+    up.signal(Signal::Term);
+    assert!(up.ended(PATIENCE).await.success(), "{}", up.output());
+    assert_eq!(place.json(&["audit", "verify"])["anchors"]["count"], json!(1));
 }
 
 #[test]

@@ -153,6 +153,11 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
+/// The 32 bytes of 64 hexadecimal digits, a hash or a key; nothing if the text is anything else.
+pub fn digest_from_hex(text: &str) -> Option<Digest> {
+    from_hex(text).and_then(|bytes| Digest::try_from(bytes).ok())
+}
+
 impl Serialize for Hex32 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&hex(&self.0))
@@ -162,8 +167,7 @@ impl Serialize for Hex32 {
 impl<'de> Deserialize<'de> for Hex32 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = from_hex(&text).and_then(|bytes| Digest::try_from(bytes).ok());
-        bytes.map(Self).ok_or_else(|| serde::de::Error::custom("a hash has 64 hexadecimal digits"))
+        digest_from_hex(&text).map(Self).ok_or_else(|| serde::de::Error::custom("a hash has 64 hexadecimal digits"))
     }
 }
 

@@ -155,6 +155,11 @@ impl BatchLine {
         }
     }
 
+    /// Where the chain stands behind it.
+    pub fn head(&self) -> Head {
+        Head { seq: self.last, record: self.record.0, batch: self.hash.0 }
+    }
+
     /// What its hash covers.
     pub fn seal(&self) -> BatchSeal {
         BatchSeal { first: self.first, last: self.last, root: self.root.0, record: self.record.0 }

@@ -77,7 +77,7 @@ impl State {
             return Err(self.missing_or(batch.first, Flaw::Inserted { seq: batch.first }));
         }
         self.follows(batch)?;
-        self.head = Head { seq: batch.last, record: batch.record.0, batch: batch.hash.0 };
+        self.head = batch.head();
         Ok(())
     }
 
@@ -128,7 +128,7 @@ impl State {
     /// Goes on behind a batch.
     fn close(&mut self, batch: &BatchLine) -> Result<(), Flaw> {
         self.open = None;
-        self.head = Head { seq: batch.last, record: batch.record.0, batch: batch.hash.0 };
+        self.head = batch.head();
         let after = &self.header.after;
         if self.head.seq == after.seq && HeadLine::from(self.head) != *after {
             return Err(Flaw::HeadChanged { seq: after.seq });

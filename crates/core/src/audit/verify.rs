@@ -3,11 +3,8 @@
 //! What is found is the first thing that is wrong. A hash tells that a record, or the one before it together with its own
 //! hash, is not what was written; what happened to it is told from where its neighbours fit.
 
-use std::fmt;
-
-use serde::Serialize;
-
 use super::event::AuditEvent;
+use super::finding::Finding;
 use super::hash::{BatchSeal, Digest, Head, batch_hash, leaf, record_hash};
 use super::merkle::root;
 use crate::clock::Timestamp;
@@ -34,91 +31,10 @@ pub struct Batch {
     pub written_at: Timestamp,
 }
 
-/// What is wrong with a trail.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "problem", rename_all = "snake_case")]
-pub enum Finding {
-    /// The record is not what was written.
-    Changed {
-        /// Its number.
-        seq: u64,
-    },
-    /// Records are not there.
-    Missing {
-        /// The first of them.
-        first: u64,
-        /// The last of them.
-        last: u64,
-    },
-    /// The record was not written by the trail.
-    Inserted {
-        /// Its number.
-        seq: u64,
-    },
-    /// Records that are said to have been removed by retention are there.
-    NotPruned {
-        /// The first of their batch.
-        first: u64,
-        /// The last of their batch.
-        last: u64,
-    },
-    /// Two records have changed places.
-    Reordered {
-        /// The number of the first.
-        seq: u64,
-        /// The number of the second.
-        with: u64,
-    },
-    /// What is kept of a batch is not what was written.
-    BatchChanged {
-        /// Its first record.
-        first: u64,
-        /// Its last record.
-        last: u64,
-    },
-    /// The end of the trail is not there.
-    Truncated {
-        /// The last record that is there.
-        after: u64,
-        /// The last record that there was.
-        last: u64,
-    },
-    /// The trail was written anew: it does not lead to what was anchored.
-    Rewritten {
-        /// The last record that still fits; 0 if none does.
-        after: u64,
-        /// The last record of the anchor.
-        anchored: u64,
-    },
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Changed { seq } => {
-                write!(f, "record {seq} was changed, or the one before it together with its hash")
-            }
-            Self::Missing { first, last } if first == last => write!(f, "record {first} is missing"),
-            Self::Missing { first, last } => write!(f, "records {first} to {last} are missing"),
-            Self::Inserted { seq } => write!(f, "record {seq} was inserted"),
-            Self::NotPruned { first, last } => {
-                write!(
-                    f,
-                    "of records {first} to {last} some are there although the ledger says that retention removed them"
-                )
-            }
-            Self::Reordered { seq, with } => write!(f, "records {seq} and {with} have changed places"),
-            Self::BatchChanged { first, last } => write!(f, "the seal of records {first} to {last} was changed"),
-            Self::Truncated { after, last } => {
-                write!(f, "the trail ends after record {after}, and went on to record {last}")
-            }
-            Self::Rewritten { after, anchored } => {
-                write!(
-                    f,
-                    "records after {after} were written anew: they do not lead to what was anchored at {anchored}"
-                )
-            }
-        }
+impl Batch {
+    /// Where the chain stands behind it.
+    pub fn head(&self) -> Head {
+        Head { seq: self.seal.last, record: self.seal.record, batch: self.hash }
     }
 }
 
@@ -179,7 +95,7 @@ impl Verifier {
         if record != batch.seal.record {
             return Err(Finding::BatchChanged { first, last });
         }
-        self.head = Head { seq: last, record, batch: batch.hash };
+        self.head = batch.head();
         self.compare()
     }
 
@@ -326,7 +242,7 @@ mod tests {
     #[test]
     fn a_trail_that_nobody_touched_is_followed_to_its_head() {
         let (batches, head) = trail();
-        let anchors = vec![head, Head { seq: 6, record: batches[1].0.seal.record, batch: batches[1].0.hash }];
+        let anchors = vec![head, batches[1].0.head()];
         assert_eq!(follow(&batches, head, anchors), Ok(11));
         assert_eq!(follow(&[], Head::before_first("acme"), Vec::new()), Ok(0));
         assert!(follow(&[], Head::before_first("other"), Vec::new()).is_err(), "chains belong to their tenants");
@@ -405,11 +321,7 @@ mod tests {
     #[test]
     fn a_trail_that_is_hashed_anew_does_not_lead_to_what_was_anchored() {
         let (mut batches, head) = trail();
-        let at = |batches: &[(Batch, Vec<Record>)], index: usize| {
-            let batch: &Batch = &batches[index].0;
-            Head { seq: batch.seal.last, record: batch.seal.record, batch: batch.hash }
-        };
-        let anchors = vec![at(&batches, 1), at(&batches, 2), head];
+        let anchors = vec![batches[1].0.head(), batches[2].0.head(), head];
         batches[2].1[0].event.actor = "nobody".into();
         let rewritten = rewrite(&mut batches);
         assert_eq!(follow(&batches, rewritten, Vec::new()), Ok(11));

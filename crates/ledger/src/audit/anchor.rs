@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use lovage_core::audit::{ANCHOR_VERSION, Anchor, AnchoredChain, Digest, Hex32, Moment, from_hex, hex};
+use lovage_core::audit::{
+    ANCHOR_VERSION, Anchor, AnchoredChain, Digest, Hex32, Moment, digest_from_hex, from_hex, hex,
+};
 use lovage_core::{Invalid, Timestamp};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
@@ -27,7 +29,7 @@ impl SigningKey {
     /// A key from its 64 hexadecimal digits, which are the seed of RFC 8032. The text is never repeated in an error.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let help = "use 64 hexadecimal digits, e.g. what `openssl rand -hex 32` writes";
-        let seed = from_hex(text.trim()).filter(|seed| seed.len() == 32);
+        let seed = digest_from_hex(text.trim());
         let pair = seed.and_then(|seed| Ed25519KeyPair::from_seed_unchecked(&seed).ok());
         pair.map(Self).ok_or_else(|| Invalid::new("audit.signing_key", "is not a key", help))
     }

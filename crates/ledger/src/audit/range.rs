@@ -41,7 +41,7 @@ impl Ledger {
         let first = self.batch_at(&chain.tenant, Which::Since(from.unwrap_or_default())).await?;
         let after = match to {
             None => Some(chain.head),
-            Some(to) => self.batch_at(&chain.tenant, Which::Before(to)).await?.map(|batch| head(&batch)),
+            Some(to) => self.batch_at(&chain.tenant, Which::Before(to)).await?.map(|batch| batch.head()),
         };
         let (Some(first), Some(after)) = (first, after) else { return Ok(None) };
         if after.seq < first.seal.first {
@@ -58,7 +58,7 @@ impl Ledger {
     /// Where a tenant's chain stands before the batch that begins with record `first`, as the batch before it says.
     pub async fn head_before(&self, tenant: &str, first: u64) -> Result<Head, LedgerError> {
         let batch = self.batch_at(tenant, Which::Below(first)).await?;
-        Ok(batch.map_or_else(|| Head::before_first(tenant), |batch| head(&batch)))
+        Ok(batch.map_or_else(|| Head::before_first(tenant), |batch| batch.head()))
     }
 
     /// Follows a part of a tenant's chain. It is compared with those of the heads that are known from elsewhere which lie in it,
@@ -91,8 +91,4 @@ impl Ledger {
             Store::Sqlite(pool) => sqlite::batch_at(pool, tenant, which).await,
         }
     }
-}
-
-fn head(batch: &Batch) -> Head {
-    Head { seq: batch.seal.last, record: batch.seal.record, batch: batch.hash }
 }

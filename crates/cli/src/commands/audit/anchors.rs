@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use lovage_artifacts::ArtifactStore;
-use lovage_core::audit::{Anchor, AnchorProof, Digest, Head, from_hex, hex};
+use lovage_artifacts::{ArtifactError, ArtifactStore};
+use lovage_core::audit::{Anchor, AnchorProof, Digest, Head, digest_from_hex};
 use lovage_ledger::{LastAnchor, Ledger, is_signed};
 
 use crate::config::Config;
@@ -22,9 +22,9 @@ pub struct Anchors {
     /// Heads by tenant.
     pub heads: BTreeMap<String, Vec<Head>>,
     /// Their digests.
-    pub digests: BTreeSet<String>,
+    pub digests: BTreeSet<Digest>,
     /// The key that signed them.
-    pub public_key: Option<String>,
+    pub public_key: Option<Digest>,
     /// The first thing that is wrong with them.
     pub problem: Option<String>,
 }
@@ -33,13 +33,13 @@ impl Anchors {
     /// Whether anchors with these digests are among them, which somebody has kept where nobody here can write.
     pub fn expect(&mut self, digests: &[String]) -> Outcome {
         for digest in digests {
-            if from_hex(digest).is_none_or(|bytes| bytes.len() != 32) {
+            let Some(wanted) = digest_from_hex(digest) else {
                 let problem = format!(
                     "digest: {digest:?} is none; use the 64 hexadecimal digits that `lovage audit anchor` shows"
                 );
                 return Err(Failure::usage("digest", problem));
-            }
-            if !self.digests.contains(&digest.to_lowercase()) && self.problem.is_none() {
+            };
+            if !self.digests.contains(&wanted) && self.problem.is_none() {
                 self.problem = Some(format!("no anchor has the digest {digest}: anchors were taken away or made anew"));
             }
         }
@@ -55,13 +55,20 @@ pub async fn read(config: &Config, ledger: &Ledger) -> Outcome<Anchors> {
     // As far as there are some, whatever the ledger remembers: who cuts a trail off may also have it remember less.
     let mut found = futures::stream::iter(1_u64..).map(|number| {
         let store = store.clone();
-        async move { store.anchor(number).await.map(|anchor| (number, anchor)) }
+        async move { (number, store.anchor(number).await) }
     });
     let mut reading = found.by_ref().buffered(AT_ONCE);
     let mut anchors = Anchors::default();
     let mut previous: Digest = [0; 32];
-    while let Some((number, anchor)) = reading.try_next().await? {
+    while let Some((number, anchor)) = reading.next().await {
         let place = store.location(&ArtifactStore::anchor_key(number));
+        let anchor = match anchor {
+            Err(error @ ArtifactError::Unreadable { .. }) => {
+                anchors.problem = Some(format!("anchor {number} is none: {error}"));
+                break;
+            }
+            other => other?,
+        };
         let Some(anchor) = anchor else {
             if number <= last.number {
                 anchors.problem = Some(format!("anchor {number} is missing: {place}"));
@@ -69,15 +76,15 @@ pub async fn read(config: &Config, ledger: &Ledger) -> Outcome<Anchors> {
             break;
         };
         // Without a key that is expected they have one all the same.
-        let key = expected.or_else(|| anchors.public_key.as_deref().and_then(key_of));
+        let key = expected.or(anchors.public_key);
         if let Err(problem) = check(&anchor, number, &previous, key, last) {
             anchors.problem = Some(format!("anchor {number} {problem}: {place}"));
             break;
         }
         previous = anchor.digest();
         anchors.count = number;
-        anchors.digests.insert(hex(&previous));
-        anchors.public_key.get_or_insert_with(|| hex(&anchor.public_key.0));
+        anchors.digests.insert(previous);
+        anchors.public_key = Some(anchor.public_key.0);
         for chain in &anchor.chains {
             anchors.heads.entry(chain.tenant.clone()).or_default().push(chain.head());
         }
@@ -108,11 +115,6 @@ pub async fn covering(config: &Config, ledger: &Ledger, tenant: &str, seq: u64) 
         first = Some(proof);
     }
     Ok(first)
-}
-
-/// The key that these digits are.
-fn key_of(text: &str) -> Option<Digest> {
-    from_hex(text).and_then(|bytes| Digest::try_from(bytes).ok())
 }
 
 fn check(
@@ -152,7 +154,7 @@ fn expected_key(config: &Config) -> Outcome<Option<Digest>> {
 
 /// Reads a public key. `field` is the setting or the option in errors.
 pub fn key(field: &str, text: &str) -> Outcome<Digest> {
-    let key = from_hex(text.trim()).and_then(|bytes| Digest::try_from(bytes).ok());
+    let key = digest_from_hex(text.trim());
     let help = "use the 64 hexadecimal digits that `lovage audit anchor --json` shows";
     key.ok_or_else(|| Failure::usage(field, format!("{field}: is not a key; {help}")))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use lovage_core::audit::{Digest, Finding, Head};
+use lovage_core::audit::{Digest, Finding, Head, Hex32, hex};
 use lovage_core::{Tenant, Timestamp};
 use lovage_ledger::{Chain, Ledger, Verified};
 use serde::Serialize;
@@ -85,7 +85,7 @@ pub async fn run(context: &Context, args: &VerifyArgs) -> Outcome {
     let wrong: Vec<&Line> = lines.iter().filter(|line| !line.ok).collect();
     let answer = json!({
         "ok": wrong.is_empty() && anchors.problem.is_none(), "trails": lines,
-        "anchors": { "count": anchors.count, "public_key": anchors.public_key, "problem": anchors.problem },
+        "anchors": { "count": anchors.count, "public_key": anchors.public_key.map(Hex32), "problem": anchors.problem },
     });
     context.output.one(&answer, || text(&lines, &anchors))?;
     match (wrong.len(), &anchors.problem) {
@@ -104,7 +104,7 @@ fn text(lines: &[Line], anchors: &Anchors) -> String {
             "Nothing is anchored: whoever can write the database can have written all anew. See `lovage audit anchor`."
         ),
         (None, count) => {
-            let key = anchors.public_key.as_deref().unwrap_or("-");
+            let key = anchors.public_key.map(|key| hex(&key)).unwrap_or_default();
             let fit = if count == 1 { "The one anchor fits".to_owned() } else { format!("All {count} anchors fit") };
             write!(text, "{fit}, signed by {key}.")
         }
@@ -190,7 +190,7 @@ impl Line {
             pruned: verified.pruned,
             first: None,
             last: verified.head.seq,
-            hash: lovage_core::audit::hex(&verified.head.record),
+            hash: hex(&verified.head.record),
             ok: verified.finding.is_none(),
             finding: verified.finding,
         }

@@ -72,7 +72,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Outcome {
     };
     let handed = json!({ "from": header.from, "to": header.to, "record": args.record, "last": range.after.seq });
     // Before the first byte: who reads half of it has read it.
-    recording.record("audit.export", format!("trail:{tenant}"), &handed).await?;
+    recording.announce("audit.export", format!("trail:{tenant}"), &handed).await?;
     let part = Content { ledger: &ledger, chain: &chain, range, record: args.record, links };
     if args.out == "-" {
         let (_, proved) = part.write(BufWriter::new(std::io::stdout()), &header).await?;
@@ -129,8 +129,7 @@ async fn around(ledger: &Ledger, chain: &Chain, record: u64) -> Outcome<Range> {
         return Err(Failure::Failed(format!("record {record}: its batch is missing; `lovage audit verify` says more")));
     };
     let before = ledger.head_before(tenant, batch.seal.first).await?;
-    let after = lovage_core::audit::Head { seq: batch.seal.last, record: batch.seal.record, batch: batch.hash };
-    Ok(Range { before, after })
+    Ok(Range { before, after: batch.head() })
 }
 
 /// Reads the bound of a time.
