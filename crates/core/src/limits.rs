@@ -35,6 +35,8 @@ pub const MAX_UNIQUE_TTL: Duration = Duration::from_hours(24 * 30);
 pub const MAX_ATTEMPTS: u32 = 1_000;
 /// Longest text of an error that is kept with an attempt, in bytes; the rest is cut with a mark.
 pub const MAX_ERROR_BYTES: usize = 4 * 1024;
+/// Scalars of a job's arguments by which it is found in the history, the first in the order of the text.
+pub const MAX_SEARCHED_ARGUMENTS: usize = 64;
 /// Log lines kept per job; older ones are dropped.
 pub const MAX_LOG_LINES: usize = 500;
 /// Longest log line in bytes; the rest is cut with a mark.
@@ -67,6 +69,8 @@ pub const RETRY_AFTER: RangeInclusive<Duration> = Duration::from_secs(1)..=Durat
 pub const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(30);
 /// Most jobs on a page of a list.
 pub const MAX_PAGE: usize = 500;
+/// Most jobs that one call looks at by their ids.
+pub const MAX_LOOK: usize = 1_000;
 
 /// Cuts `text` to at most `bytes` bytes at a character boundary and marks the cut.
 pub fn cut(text: &str, bytes: usize) -> String {

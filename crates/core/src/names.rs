@@ -96,6 +96,13 @@ name!(
     "use 1 to 128 characters of A-Z, a-z, 0-9, `_`, `.`, `:` and `-`"
 );
 
+name!(
+    /// The name of a schedule: `[a-z0-9_.-]{1,64}`.
+    ScheduleName, "name", MAX_QUEUE_CHARS,
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '.' | '-'),
+    "use 1 to 64 characters of a-z, 0-9, `_`, `.` and `-`"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

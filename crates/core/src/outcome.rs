@@ -27,6 +27,29 @@ pub enum ErrorClass {
     Released,
 }
 
+impl ErrorClass {
+    /// All classes.
+    pub const ALL: [Self; 6] =
+        [Self::Failed, Self::Panicked, Self::TimedOut, Self::Rejected, Self::WorkerLost, Self::Released];
+
+    /// The class' name as it is stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::TimedOut => "timed_out",
+            Self::Rejected => "rejected",
+            Self::WorkerLost => "worker_lost",
+            Self::Released => "released",
+        }
+    }
+
+    /// The class with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
 /// The error of one attempt, as it is kept with the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptError {

@@ -72,10 +72,15 @@ fn tags(tags: &[String]) -> Result<(), Invalid> {
         return Err(Invalid::new("tags", format!("has {} entries", tags.len()), format!("use at most {MAX_TAGS}")));
     }
     for tag in tags {
-        if tag.is_empty() || tag.chars().count() > MAX_TAG_CHARS || tag.chars().any(char::is_control) {
-            let help = format!("use 1 to {MAX_TAG_CHARS} characters, none of them a control character");
-            return Err(Invalid::new("tags", format!("contains {tag:?}"), help));
-        }
+        self::tag(tag)?;
+    }
+    Ok(())
+}
+
+pub(crate) fn tag(tag: &str) -> Result<(), Invalid> {
+    if tag.is_empty() || tag.chars().count() > MAX_TAG_CHARS || tag.chars().any(char::is_control) {
+        let help = format!("use 1 to {MAX_TAG_CHARS} characters, none of them a control character");
+        return Err(Invalid::new("tags", format!("contains {tag:?}"), help));
     }
     Ok(())
 }
