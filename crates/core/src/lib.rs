@@ -8,6 +8,7 @@
 pub mod audit;
 mod check;
 mod clock;
+pub mod cron;
 pub mod duration;
 mod error;
 mod event;
@@ -24,6 +25,7 @@ mod outcome;
 mod priority;
 mod progress;
 mod retry;
+pub mod schedule;
 mod state;
 mod unique;
 mod validate;
