@@ -146,6 +146,9 @@ async fn damaged_jobs_hinder_no_other() {
     set(&mut direct, "spec", no_head, "x").await;
     set(&mut direct, "head", short_head, "a").await;
     set(&mut direct, "head", odd_state, &format!("?{}", "\u{1}".repeat(80))).await;
+    let looked = broker.jobs(&queue(), &ids).await.unwrap();
+    let looked: Vec<_> = looked.iter().map(|job| &job.id).collect();
+    assert_eq!(looked, [short_spec, no_head, healthy], "those whose head cannot be read are passed over");
     let mut claimed = Vec::new();
     for _ in 0..3 {
         claimed.extend(broker.claim(&queue(), &worker(), 10, LEASE).await.unwrap().jobs);

@@ -358,6 +358,8 @@ async fn populate(broker: &RedisBroker, clock: &ManualClock) {
     let failing = claim(broker, 9).await.into_iter().find(|job| job.spec.contains("acme")).unwrap();
     end(broker, &failing, Transition::Retry { delay: LEASE, error: error("no") }).await;
     claim(broker, 9).await;
+    let page = broker.events(&queue(), None, 10).await.unwrap();
+    broker.recorded(&queue(), &page.next.unwrap()).await.unwrap();
     broker
         .pause(
             &queue(),
@@ -775,6 +777,15 @@ async fn logs_of_discarded_jobs_are_kept_with_them() {
     assert!(broker.logs(&queue(), &ids[0], None).await.unwrap().lines.is_empty());
 }
 
+/// Nothing to look at is no reason to ask.
+#[tokio::test]
+async fn a_look_at_no_job_asks_nobody() {
+    let mut server = RedisServer::start();
+    let broker = connect(&server).await;
+    server.kill9();
+    assert!(broker.jobs(&queue(), &[]).await.unwrap().is_empty());
+}
+
 /// An answer that got lost does not make a second job: the same ids are found again.
 #[tokio::test]
 async fn an_enqueue_that_is_sent_twice_is_one_job() {
@@ -822,6 +833,98 @@ async fn row_16_events_of_another_past_are_a_gap() {
         let error = broker.events(&queue(), Some(cursor), 10).await.unwrap_err();
         assert!(error.to_string().contains("is no cursor of events"), "{error}");
     }
+}
+
+/// What the store knows of a recorder belongs to another past, and the recorder began anew: its cursor moves back.
+#[tokio::test]
+async fn row_16_what_was_recorded_of_another_past_is_forgotten() {
+    let server = RedisServer::start();
+    let (broker, clock) = with_clock(&server).await;
+    let mut plain = plain(&server).await;
+    add(&broker, (0..3).map(job)).await;
+    let first = broker.events(&queue(), None, 1).await.unwrap().next.unwrap();
+    for stored in ["99 1", "2 1"] {
+        let said = format!("{stored} {}", clock.now().as_millis());
+        let set = redis::cmd("HSET").arg("lovage:{exports}:meta").arg("recorded").arg(&said).to_owned();
+        let () = set.exec_async(&mut plain).await.unwrap();
+        broker.recorded(&queue(), &first).await.unwrap();
+        let now: String =
+            redis::cmd("HGET").arg("lovage:{exports}:meta").arg("recorded").query_async(&mut plain).await.unwrap();
+        assert_eq!(now, format!("1 {0} {0}", clock.now().as_millis()), "not {stored}");
+    }
+}
+
+#[tokio::test]
+async fn row_19_what_is_not_recorded_has_a_bound_in_bytes() {
+    let server = RedisServer::start();
+    let retention = Retention { completed_count: 2, ..Retention::default() };
+    let config = RedisConfig { retention, unrecorded_bytes: 200_000, ..config(&server) };
+    let broker = RedisBroker::connect(config).await.unwrap();
+    let large = |number: u64| {
+        let mut job = job(number);
+        job.args = serde_json::value::RawValue::from_string(format!("\"{}\"", "x".repeat(10_000))).unwrap();
+        job
+    };
+    add(&broker, [large(0)]).await;
+    let start = broker.events(&queue(), None, 1).await.unwrap().next;
+    broker.recorded(&queue(), start.as_deref().unwrap()).await.unwrap();
+    add(&broker, (1..60).map(large)).await;
+    let jobs = claim(&broker, 60).await;
+    broker.finish(&queue(), &worker(), complete(&jobs)).await.unwrap();
+    while broker.sweep(&queue()).await.unwrap().more {}
+    let left = broker.queue(&queue()).await.unwrap().counts.completed;
+    // 200,000 bytes are nineteen jobs of 10,500 bytes, and two are kept anyway.
+    assert!((19..=22).contains(&left), "{left} are left");
+}
+
+/// Claims remove ended jobs, too, where nobody sweeps; and the short ways append events.
+#[tokio::test]
+async fn claims_keep_what_is_not_recorded() {
+    let server = RedisServer::start();
+    let retention = Retention { completed_count: 10, ..Retention::default() };
+    let config = RedisConfig { retention, events_kept: 100, unrecorded_kept: 20_000, ..config(&server) };
+    let broker = RedisBroker::connect(config).await.unwrap();
+    add(&broker, [job(0)]).await;
+    let start = broker.events(&queue(), None, 1).await.unwrap().next;
+    broker.recorded(&queue(), start.as_deref().unwrap()).await.unwrap();
+    let work = async || {
+        add(&broker, (0..4_000).map(job)).await;
+        loop {
+            let jobs = claim(&broker, 500).await;
+            if jobs.is_empty() {
+                break;
+            }
+            broker.finish(&queue(), &worker(), complete(&jobs)).await.unwrap();
+        }
+        broker.queue(&queue()).await.unwrap().counts.completed
+    };
+    assert_eq!(work().await, 4_001);
+    let page = broker.events(&queue(), start.as_deref(), 10_000).await.unwrap();
+    assert!(!page.gap);
+    let rest = broker.events(&queue(), page.next.as_deref(), 10_000).await.unwrap();
+    assert_eq!(page.events.len() + rest.events.len(), 3 * 4_001 - 1);
+    broker.recorded(&queue(), &rest.next.unwrap()).await.unwrap();
+    assert!(work().await < 6_000, "what is recorded goes with the claims");
+    assert!(broker.events(&queue(), start.as_deref(), 1).await.unwrap().gap);
+}
+
+/// Row 20: what is recorded makes room in a full Redis, so a full one can be told.
+#[tokio::test]
+async fn row_20_a_full_redis_hears_what_is_recorded() {
+    let server = RedisServer::start();
+    let retention = Retention { completed_count: 0, ..Retention::default() };
+    let broker = RedisBroker::connect(RedisConfig { retention, ..config(&server) }).await.unwrap();
+    let mut plain = plain(&server).await;
+    add(&broker, [job(0)]).await;
+    let first = broker.events(&queue(), None, 1).await.unwrap().next.unwrap();
+    broker.recorded(&queue(), &first).await.unwrap();
+    let jobs = claim(&broker, 1).await;
+    broker.finish(&queue(), &worker(), complete(&jobs)).await.unwrap();
+    assert_eq!(broker.sweep(&queue()).await.unwrap().pruned, 0);
+    tell(&mut plain, "CONFIG SET maxmemory 1").await;
+    let last = broker.events(&queue(), None, 10).await.unwrap().next.unwrap();
+    broker.recorded(&queue(), &last).await.unwrap();
+    assert_eq!(broker.sweep(&queue()).await.unwrap().pruned, 1);
 }
 
 /// Row 26: what happened to a job is of a sort that only a newer release knows. It is passed over, and reading goes on.

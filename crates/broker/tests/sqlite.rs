@@ -351,7 +351,7 @@ async fn row_26_a_file_of_version_1_is_upgraded() {
     drop(broker);
     let version: i64 =
         sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut raw(folder.path()).await).await.unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
 }
 
 /// Row 26: the same for version 2, where tenants have lanes.
@@ -389,7 +389,41 @@ async fn row_26_a_file_of_version_2_is_upgraded() {
     drop(broker);
     let version: i64 =
         sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut raw(folder.path()).await).await.unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
+}
+
+/// Row 26: the same for version 3, which knows nothing of recorders.
+#[tokio::test]
+async fn row_26_a_file_of_version_3_is_upgraded() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut conn = raw(folder.path()).await;
+    sqlx::raw_sql(include_str!("golden/sqlite-v3.sql")).execute(&mut conn).await.unwrap();
+    // 0 is done since 1970, 1 is available, and both have their events.
+    sqlx::raw_sql(
+        r#"INSERT INTO queue (key, name, place, token, event, available, completed) VALUES (1, 'exports', 100, 1, 4, 1, 1);
+           INSERT INTO job (seq, queue, id, state, sort, place, priority, attempt, token, enqueued_at, since)
+           VALUES (1, 1, 'job-0', 4, 11, 11, 0, 1, 1, 0, 0), (2, 1, 'job-1', 1, 12, 12, 0, 0, 0, 0, 0);
+           INSERT INTO spec (seq, text) VALUES (1, '{"v":1,"kind":"debug.noop","args":{}}'),
+           (2, '{"v":1,"kind":"debug.noop","args":{}}');
+           INSERT INTO event (queue, last, count, at, body) VALUES
+           (1, 2, 2, 5, '[["job-0","enqueued","available",0,null,null],["job-1","enqueued","available",0,null,null]]'),
+           (1, 4, 2, 7, '[["job-0","claimed","running",1,"w1",null],["job-0","finished","completed",1,"w1",null]]');"#,
+    )
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    conn.close().await.unwrap();
+    let broker = open(folder.path()).await;
+    assert_eq!(broker.events(&queue(), None, 10).await.unwrap().events.len(), 4);
+    broker.recorded(&queue(), "2").await.unwrap();
+    assert_eq!(broker.sweep(&queue()).await.unwrap().pruned, 0, "its end is not recorded");
+    broker.recorded(&queue(), "4").await.unwrap();
+    assert_eq!(broker.sweep(&queue()).await.unwrap().pruned, 1);
+    assert_eq!(broker.claim(&queue(), &worker(), 10, LEASE).await.unwrap().jobs.len(), 1);
+    drop(broker);
+    let version: i64 =
+        sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut raw(folder.path()).await).await.unwrap();
+    assert_eq!(version, 4);
 }
 
 #[tokio::test]

@@ -237,6 +237,10 @@ impl Operator for FaultyBroker {
         self.inner.control(worker, control).await
     }
 
+    async fn recorded(&self, queue: &QueueName, cursor: &str) -> Result<()> {
+        self.inner.recorded(queue, cursor).await
+    }
+
     async fn lead(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Leadership>> {
         self.inner.lead(name, holder, ttl).await
     }
@@ -250,6 +254,10 @@ impl Operator for FaultyBroker {
 impl Reader for FaultyBroker {
     async fn job(&self, queue: Option<&QueueName>, id: &JobId) -> Result<Option<JobView>> {
         self.inner.job(queue, id).await
+    }
+
+    async fn jobs(&self, queue: &QueueName, ids: &[JobId]) -> Result<Vec<JobView>> {
+        self.inner.jobs(queue, ids).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<JobPage> {

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 
 pub use operator::{BulkAction, BulkProgress, Cancelled, Edit, Leadership, NewPause, Operator};
 pub use producer::{EnqueueOutcome, Producer, Refused};
+pub(crate) use reader::wanted;
 pub use reader::{EventPage, JobPage, ListQuery, LogPage, Reader};
 pub use worker::{
     Claim, ClaimedJob, Control, Finish, HeldLease, LeaseStatus, NewLogLine, Report, Retention, Swept, Wake, WorkerSide,

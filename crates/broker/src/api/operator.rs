@@ -59,6 +59,17 @@ pub trait Operator: Send + Sync {
     /// Sends a message to a worker. Answers whether the worker is registered.
     async fn control(&self, worker: &WorkerId, control: Control) -> Result<bool>;
 
+    /// Says that all events up to this cursor of [`super::Reader::events`] are recorded elsewhere. From the first such
+    /// call on the queue keeps what is not: events after it, and jobs that ended after it or within its millisecond,
+    /// although the retention would have removed them. Of either no more than the broker's `unrecorded_kept` beyond
+    /// what it keeps anyway, and until nobody has called for 24 hours by its clock. What is recorded goes as ever; what
+    /// people delete goes at once.
+    ///
+    /// A cursor older than an earlier one moves nothing back, and one of another past ([`super::EventPage::gap`]) says
+    /// only that somebody records; so does the same one again, while nothing is new. One that cannot be read is invalid.
+    /// A queue that nobody has used has nothing to keep.
+    async fn recorded(&self, queue: &QueueName, cursor: &str) -> Result<()>;
+
     /// Takes or keeps the leadership called `name` for `ttl`. Nothing while another holder's time has not run out. The
     /// term grows with every change of holder.
     async fn lead(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Leadership>>;

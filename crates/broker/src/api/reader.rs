@@ -1,7 +1,12 @@
 //! Who only looks.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
-use lovage_core::{Event, FlowView, JobId, JobView, LogLine, QueueName, QueueView, State, Subject, WorkerView};
+use lovage_core::limits::MAX_LOOK;
+use lovage_core::{
+    Event, FlowView, Invalid, JobId, JobView, LogLine, QueueName, QueueView, State, Subject, WorkerView,
+};
 
 use super::Result;
 
@@ -10,6 +15,12 @@ use super::Result;
 pub trait Reader: Send + Sync {
     /// A job, in the given queue or in whichever queue has it.
     async fn job(&self, queue: Option<&QueueName>, id: &JobId) -> Result<Option<JobView>>;
+
+    /// The jobs of a queue with these ids, each as [`Self::job`] shows it, in the order asked. Ids that are not there are
+    /// passed over (as may be a job that somebody damaged), repeated ones answered once. At most
+    /// [`lovage_core::limits::MAX_LOOK`] in a call; one look at the store, whose answer holds the arguments, results and
+    /// errors of all of them.
+    async fn jobs(&self, queue: &QueueName, ids: &[JobId]) -> Result<Vec<JobView>>;
 
     /// A page of the jobs in one state: available ones in the order of the line (tenant by tenant, and
     /// those that a limit holds back may stand apart), due ones by due time, running ones by
@@ -37,6 +48,16 @@ pub trait Reader: Send + Sync {
 
     /// What `lovage doctor` shows of the store: name, finding and whether it is fine.
     async fn diagnose(&self) -> Result<Vec<(String, String, bool)>>;
+}
+
+/// The ids of [`Reader::jobs`], each once. [`Invalid`] if there are too many.
+pub(crate) fn wanted(ids: &[JobId]) -> std::result::Result<Vec<&JobId>, Invalid> {
+    if ids.len() > MAX_LOOK {
+        let problem = format!("has {} entries", ids.len());
+        return Err(Invalid::new("ids", problem, format!("ask for at most {MAX_LOOK} a call")));
+    }
+    let mut seen = HashSet::with_capacity(ids.len());
+    Ok(ids.iter().filter(|id| seen.insert(*id)).collect())
 }
 
 /// Which jobs to list.

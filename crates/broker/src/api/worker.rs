@@ -57,7 +57,8 @@ pub trait WorkerSide: Send + Sync {
 
     /// One bounded slice (at most 1,000 jobs of each sort) of what time does to a queue: due jobs become available, expired
     /// waiting jobs are discarded, jobs with expired leases go back to their place or are discarded as
-    /// `worker_lost` at the cap (or cancelled if that was asked), ended jobs beyond the retention are removed. Retryable
+    /// `worker_lost` at the cap (or cancelled if that was asked), ended jobs and events beyond the retention are removed unless they are
+    /// held for a recorder ([`super::Operator::recorded`]). Retryable
     /// jobs become available no faster than the queue's `retry_rate`, oldest due time first.
     async fn sweep(&self, queue: &QueueName) -> Result<Swept>;
 

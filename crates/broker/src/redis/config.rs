@@ -39,6 +39,11 @@ pub struct RedisConfig {
     pub max_payload_bytes: usize,
     /// Events kept per queue; older ones are dropped, in whole entries.
     pub events_kept: usize,
+    /// Events kept beyond that for who records them elsewhere, until they are recorded; and as many ended jobs of a state
+    /// beyond the retention. See [`crate::Operator::recorded`].
+    pub unrecorded_kept: usize,
+    /// About how many bytes of memory those ended jobs of one state of a queue take at most, as far as its oldest ones tell.
+    pub unrecorded_bytes: u64,
     /// Of so many jobs that are given out one is the oldest; see [`lovage_core::limits::AGEING`]. Tests make it smaller.
     pub ageing: u32,
     /// The machine's clock. Only makes ids; every comparison uses Redis' own time.
@@ -59,6 +64,8 @@ impl Default for RedisConfig {
             retention: Retention::default(),
             max_payload_bytes: MAX_PAYLOAD_BYTES,
             events_kept: 100_000,
+            unrecorded_kept: 500_000,
+            unrecorded_bytes: 256 * 1024 * 1024,
             ageing: AGEING,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
@@ -77,6 +84,8 @@ impl fmt::Debug for RedisConfig {
             .field("retention", &self.retention)
             .field("max_payload_bytes", &self.max_payload_bytes)
             .field("events_kept", &self.events_kept)
+            .field("unrecorded_kept", &self.unrecorded_kept)
+            .field("unrecorded_bytes", &self.unrecorded_bytes)
             .field("virtual_clock", &self.virtual_clock)
             .finish_non_exhaustive()
     }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use lovage_core::{Event, EventKind, Invalid, QueueName, Timestamp, WorkerId};
+use lovage_core::{DiscardReason, Event, EventKind, Invalid, QueueName, State, Timestamp, WorkerId};
 
 use super::record::{reason, state};
 use super::reply::{Items, count, text};
@@ -65,29 +65,47 @@ struct Entry<'q> {
     worker: Option<WorkerId>,
 }
 
+/// What happened, of one line.
+#[derive(Clone)]
+struct Happening {
+    kind: EventKind,
+    state: Option<State>,
+    attempt: u32,
+    reason: Option<DiscardReason>,
+    worker: Option<WorkerId>,
+}
+
 impl Entry<'_> {
-    /// One event of a line: letter of the kind, letter of the state, attempt, reason if any; ids; worker if it is not
-    /// the caller.
-    fn event(&self, number: u64, line: &str, id: &str) -> Option<Event> {
+    /// What a line says, and the ids to which it happened: letter of the kind, letter of the state, attempt, reason if any;
+    /// ids; worker if it is not the caller. A line of a newer release that this one cannot read says nothing. It is read
+    /// once for all of its ids, of which there may be thousands.
+    fn line<'l>(&self, line: &'l str) -> (Option<Happening>, &'l str) {
         let mut words = line.split(' ');
-        let what = words.next()?;
-        let id = id.parse().ok()?;
-        words.next();
+        let (what, ids) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        (self.happening(what, words.next()), ids)
+    }
+
+    fn happening(&self, what: &str, worker: Option<&str>) -> Option<Happening> {
         let kind = kind(*what.as_bytes().first()?)?;
         let state = state(*what.as_bytes().get(1)?);
         let mut numbers = what.get(2..)?.splitn(2, '/');
         let attempt = numbers.next()?.parse().ok()?;
         let reason = numbers.next().and_then(|position| reason(position.parse().ok()?));
         let caller_did_it = matches!(kind, EventKind::Claimed | EventKind::Finished);
-        let worker = match words.next() {
+        let worker = match worker {
             Some(worker) => worker.parse().ok(),
             None => self.worker.clone().filter(|_| caller_did_it),
         };
+        Some(Happening { kind, state, attempt, reason, worker })
+    }
+
+    fn event(&self, number: u64, happening: &Happening, id: &str) -> Option<Event> {
+        let Happening { kind, state, attempt, reason, worker } = happening.clone();
         Some(Event {
             cursor: Position { number, at: self.at }.to_string(),
             at: self.at,
             queue: self.queue.clone(),
-            id,
+            id: id.parse().ok()?,
             kind,
             state,
             attempt,
@@ -95,11 +113,6 @@ impl Entry<'_> {
             reason,
         })
     }
-}
-
-/// A line with each of the ids to which it happened.
-fn each_id(line: &str) -> impl Iterator<Item = (&str, &str)> {
-    line.split(' ').nth(1).unwrap_or_default().split(',').map(move |id| (line, id))
 }
 
 /// Reads what `lua/history.lua` answers. `after` is the last event that the caller knows.
@@ -122,16 +135,17 @@ pub(super) fn page(
         let worker = text(items.take()?)?.parse().ok();
         let entry = Entry { queue, at, worker };
         gap |= last.is_some_and(|last| first > last.number + 1);
-        let lines = text(items.take()?)?;
-        for (number, (line, id)) in (first..).zip(lines.lines().flat_map(each_id)) {
+        let text = text(items.take()?)?;
+        let lines: Vec<_> = text.lines().map(|line| entry.line(line)).collect();
+        let each_id = lines.iter().flat_map(|(happening, ids)| ids.split(',').map(move |id| (happening, id)));
+        for (number, (happening, id)) in (first..).zip(each_id) {
             if last.is_some_and(|last| number <= last.number) {
                 continue;
             }
             if events.len() == limit {
                 break;
             }
-            // A line of a newer release that this one cannot read is passed over.
-            events.extend(entry.event(number, line, id));
+            events.extend(happening.as_ref().and_then(|happening| entry.event(number, happening, id)));
             last = Some(Position { number, at });
         }
     }

@@ -105,7 +105,7 @@ impl RedisBroker {
         format::settle(&self.link, &self.keys).await
     }
 
-    /// Runs a script on a queue: the queue's keys, the time, the cap of events, then what `fill` adds.
+    /// Runs a script on a queue: the queue's keys, the time, the caps of events, then what `fill` adds.
     async fn run<F>(&self, script: &Script, queue: &QueueName, fill: F) -> Result<Value>
     where
         F: Fn(&mut Cmd) + Send + Sync,
@@ -139,7 +139,8 @@ impl RedisBroker {
             cmd.arg(key);
         }
         self.add_time(cmd);
-        cmd.arg(self.config.events_kept);
+        let RedisConfig { events_kept, unrecorded_kept, unrecorded_bytes, .. } = &self.config;
+        cmd.arg(format!("{events_kept} {unrecorded_kept} {unrecorded_bytes}"));
         fill(cmd);
     }
 

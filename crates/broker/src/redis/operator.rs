@@ -11,8 +11,8 @@ use redis::Cmd;
 
 use super::record::{letter, split_spec, state};
 use super::reply::{Items, count, text};
-use super::script::{BULK, EDIT, OPERATE};
-use super::{RedisBroker, Result};
+use super::script::{BULK, EDIT, OPERATE, RECORDED};
+use super::{RedisBroker, Result, event};
 use crate::api::{BulkAction, BulkProgress, Cancelled, Control, Edit, HeldLease, Leadership, NewPause, Operator};
 use crate::error::BrokerError;
 
@@ -99,6 +99,14 @@ impl Operator for RedisBroker {
 
     async fn control(&self, worker: &WorkerId, control: Control) -> Result<bool> {
         self.tell(worker, &control, false).await
+    }
+
+    async fn recorded(&self, queue: &QueueName, cursor: &str) -> Result<()> {
+        let upto: event::Position = cursor.parse()?;
+        let fill = |cmd: &mut Cmd| {
+            cmd.arg(upto.number).arg(upto.at.as_millis());
+        };
+        self.run_again(&RECORDED, queue, fill).await.map(drop)
     }
 
     async fn lead(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Leadership>> {

@@ -16,7 +16,7 @@ use super::script::{HISTORY, LINE, LIST, LOOK, STATS};
 use super::view::Facts;
 use super::worker::level_name;
 use super::{RedisBroker, Result, check, event, format};
-use crate::api::{EventPage, JobPage, ListQuery, LogPage, Reader};
+use crate::api::{EventPage, JobPage, ListQuery, LogPage, Reader, wanted};
 
 /// Most events of one page.
 const MAX_EVENTS: usize = 10_000;
@@ -32,6 +32,20 @@ impl Reader for RedisBroker {
             },
         };
         self.facts(&queue, id).await?.map(|facts| facts.into_view(&queue)).transpose()
+    }
+
+    async fn jobs(&self, queue: &QueueName, ids: &[JobId]) -> Result<Vec<JobView>> {
+        let ids = wanted(ids)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut items = self.look(queue, &ids).await?;
+        let mut jobs = Vec::with_capacity(ids.len());
+        while !items.is_empty() {
+            // One that somebody damaged hides no other; whoever meets it at work discards it.
+            jobs.extend(Facts::read(&mut items)?.into_view(queue).ok());
+        }
+        Ok(jobs)
     }
 
     async fn list(&self, query: &ListQuery) -> Result<JobPage> {
@@ -120,11 +134,18 @@ impl Reader for RedisBroker {
 impl RedisBroker {
     /// What is stored of a job.
     pub(super) async fn facts(&self, queue: &QueueName, id: &JobId) -> Result<Option<Facts>> {
-        let fill = |cmd: &mut Cmd| {
-            cmd.arg(id.as_str());
-        };
-        let mut items = Items::of(self.run_again(&LOOK, queue, fill).await?)?;
+        let mut items = self.look(queue, &[id]).await?;
         if items.is_empty() { Ok(None) } else { Facts::read(&mut items).map(Some) }
+    }
+
+    /// The facts of the jobs that are there, one after another.
+    async fn look(&self, queue: &QueueName, ids: &[&JobId]) -> Result<Items> {
+        let fill = |cmd: &mut Cmd| {
+            for id in ids {
+                cmd.arg(id.as_str());
+            }
+        };
+        Items::of(self.run_again(&LOOK, queue, fill).await?)
     }
 
     /// Names of all queues, in order.

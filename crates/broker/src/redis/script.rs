@@ -62,23 +62,24 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ENQUEUE = "base" "events" "batch" "limits" "gates" "slots" "job" "moves" "keys" "depth" "join" "enqueue";
-    CLAIM = "base" "events" "prune" "pace" "usual" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "lane" "grant" "take"
+    ENQUEUE = "base" "hold" "events" "batch" "limits" "gates" "slots" "job" "moves" "keys" "depth" "join" "enqueue";
+    CLAIM = "base" "hold" "events" "prune" "pace" "usual" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "lane" "grant" "take"
         "ages" "give" "turns" "round" "choose" "unpark" "reopen" "again" "claim";
-    RENEW = "base" "events" "job" "held" "renew";
-    FINISH = "base" "events" "plain" "limits" "gates" "slots" "job" "breakers" "moves" "held" "settle" "finish";
-    REPORT = "base" "events" "job" "held" "report";
-    SWEEP = "base" "events" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "unpark" "reopen" "sweep";
-    OPERATE = "base" "events" "limits" "gates" "slots" "job" "moves" "act" "operate";
-    BULK = "base" "events" "limits" "gates" "slots" "job" "moves" "act" "bulk";
-    EDIT = "base" "events" "job" "edit";
-    SUBJECT = "base" "events" "limits" "gates" "slots" "job" "breakers" "subject";
+    RENEW = "base" "hold" "events" "job" "held" "renew";
+    FINISH = "base" "hold" "events" "plain" "limits" "gates" "slots" "job" "breakers" "moves" "held" "settle" "finish";
+    REPORT = "base" "hold" "events" "job" "held" "report";
+    SWEEP = "base" "hold" "events" "limits" "gates" "slots" "job" "breakers" "moves" "due" "slices" "prune" "unpark" "reopen" "sweep";
+    OPERATE = "base" "hold" "events" "limits" "gates" "slots" "job" "moves" "act" "operate";
+    BULK = "base" "hold" "events" "limits" "gates" "slots" "job" "moves" "act" "bulk";
+    EDIT = "base" "hold" "events" "job" "edit";
+    SUBJECT = "base" "hold" "events" "limits" "gates" "slots" "job" "breakers" "subject";
     LOOK = "base" "job" "facts" "look";
     LIST = "base" "job" "facts" "list";
     LINE = "base" "job" "facts" "lane" "line";
     STATS = "base" "job" "prune" "lane" "stats";
     FLOW = "base" "job" "prune" "flow";
-    HISTORY = "base" "history";
+    HISTORY = "base" "past" "history";
+    RECORDED = "base" "past" "recorded";
     WORKER = "worker";
     LEAD = "lead";
 }

@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::drain::Drain;
 use super::fault::Fault;
+use super::hold::{Hold, Kept};
 use super::row::code;
 use super::tally::Tally;
 
@@ -29,11 +30,13 @@ pub(super) struct Line {
     pub key: i64,
     place: i64,
     token: i64,
-    event: i64,
+    pub event: i64,
     counts: [i64; 7],
     pub pause: Option<Pause>,
     /// What flow control knows of the queue.
     pub flow: Flow,
+    /// What is recorded elsewhere, if anybody ever recorded. Written by its own command.
+    pub hold: Option<Hold>,
     changed: bool,
     woken: bool,
     events: Vec<StoredEvent>,
@@ -85,7 +88,7 @@ impl Line {
         let sql = "SELECT key, place, token, event, scheduled, available, running, retryable, completed, cancelled, \
                    discarded, paused_by, paused_why, paused_since, paused_until, rules, laned, turn, held_until, \
                    recheck, retry_full, retry_opens, drain_since, drained, drained_before, \
-                   aged FROM queue WHERE name = ?1";
+                   aged, recorded, recorded_at, recorded_said FROM queue WHERE name = ?1";
         let Some(row) = sqlx::query(sql).bind(queue.as_str()).fetch_optional(conn).await? else { return Ok(None) };
         let mut counts = [0; 7];
         for (index, count) in counts.iter_mut().enumerate() {
@@ -109,6 +112,7 @@ impl Line {
                 drain: Drain::read(&row, 22)?,
                 aged: row.try_get(25)?,
             },
+            hold: Hold::read(&row, 26)?,
             changed: false,
             woken: false,
             events: Vec::new(),
@@ -187,6 +191,11 @@ impl Line {
         self.woken
     }
 
+    /// The number of the latest event, whether it is written yet or not.
+    pub(super) fn latest_event(&self) -> i64 {
+        self.event + self.events.len() as i64
+    }
+
     /// Takes note of one job's change: the one way in which counts and events change.
     pub(super) fn record(&mut self, before: Option<State>, event: StoredEvent) {
         if let Some(state) = before {
@@ -211,7 +220,7 @@ impl Line {
     }
 
     /// Writes back what the transaction changed.
-    pub(super) async fn flush(&mut self, conn: &mut SqliteConnection, now: Timestamp, kept: i64) -> Result<(), Fault> {
+    pub(super) async fn flush(&mut self, conn: &mut SqliteConnection, now: Timestamp, kept: Kept) -> Result<(), Fault> {
         if !self.changed {
             return Ok(());
         }
@@ -229,16 +238,17 @@ impl Line {
         }
         // Not with every event: once in a row's worth is often enough.
         if self.event / EVENTS_PER_ROW as i64 != before / EVENTS_PER_ROW as i64 {
-            self.drop_old_events(conn, kept).await?;
+            self.drop_old_events(conn, self.events_may_go(kept, now)).await?;
         }
         self.write_back(conn).await
     }
 
-    async fn drop_old_events(&self, conn: &mut SqliteConnection, kept: i64) -> Result<(), Fault> {
+    /// Removes events up to `last`, a slice of them. Answers whether there may be more.
+    pub(super) async fn drop_old_events(&self, conn: &mut SqliteConnection, last: i64) -> Result<bool, Fault> {
         let sql = "DELETE FROM event WHERE queue = ?1 AND last IN \
                    (SELECT last FROM event WHERE queue = ?1 AND last <= ?2 ORDER BY last LIMIT ?3 + 0)";
-        sqlx::query(sql).bind(self.key).bind(self.event - kept).bind(EVENT_SLICE).execute(conn).await?;
-        Ok(())
+        let dropped = sqlx::query(sql).bind(self.key).bind(last).bind(EVENT_SLICE).execute(conn).await?;
+        Ok(dropped.rows_affected() >= EVENT_SLICE as u64)
     }
 
     async fn write_back(&self, conn: &mut SqliteConnection) -> Result<(), Fault> {

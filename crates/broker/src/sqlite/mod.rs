@@ -20,6 +20,7 @@ mod finish;
 mod flow;
 mod flow_view;
 mod gate;
+mod hold;
 mod insert;
 mod lanes;
 mod line;
@@ -51,6 +52,7 @@ use sqlx::sqlite::SqlitePool;
 use crate::api::Retention;
 use crate::error::BrokerError;
 use crate::system::{OsEntropy, SystemClock};
+use hold::Kept;
 use wait::Hub;
 use writer::{SteadyClock, Writer};
 
@@ -65,6 +67,9 @@ pub struct SqliteConfig {
     pub max_payload_bytes: usize,
     /// Events kept a queue.
     pub events_kept: usize,
+    /// Events kept beyond that for who records them elsewhere, until they are recorded; and as many ended jobs of a state
+    /// beyond the retention. See [`crate::Operator::recorded`].
+    pub unrecorded_kept: usize,
     /// Whether a commit survives a loss of power (`synchronous=FULL`). Without it the last moments may be lost then,
     /// but never by a crash of the process.
     pub synchronous_full: bool,
@@ -83,6 +88,10 @@ impl SqliteConfig {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), ..Self::default() }
     }
+
+    fn kept(&self) -> Kept {
+        Kept { events: self.events_kept as i64, unrecorded: self.unrecorded_kept as i64 }
+    }
 }
 
 impl Default for SqliteConfig {
@@ -92,6 +101,7 @@ impl Default for SqliteConfig {
             retention: Retention::default(),
             max_payload_bytes: MAX_PAYLOAD_BYTES,
             events_kept: 100_000,
+            unrecorded_kept: 500_000,
             synchronous_full: true,
             max_bytes: None,
             ageing: AGEING,
@@ -117,7 +127,7 @@ impl SqliteBroker {
         let conn = schema::open_writer(&config).await?;
         let clock = Arc::new(SteadyClock::new(config.clock.clone()));
         let hub = Hub::of(&config.path);
-        let writer = Writer::start(conn, clock.clone(), hub.clone(), config.events_kept as i64);
+        let writer = Writer::start(conn, clock.clone(), hub.clone(), config.kept());
         let readers = schema::open_readers(&config);
         Ok(Self { config, clock, hub, readers, writer })
     }

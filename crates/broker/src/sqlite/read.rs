@@ -50,6 +50,20 @@ pub(super) async fn find(
     Ok(views(conn, &[row]).await?.pop())
 }
 
+/// The jobs of a queue with these ids, in their order.
+pub(super) async fn jobs(readers: &SqlitePool, queue: &QueueName, ids: &[&JobId]) -> Result<Vec<JobView>, Fault> {
+    let sql = concat!(
+        "SELECT ",
+        view_columns!(),
+        " FROM queue CROSS JOIN json_each(?2) AS wanted CROSS JOIN job ON job.id = wanted.value AND job.queue = queue.key \
+         LEFT JOIN spec ON spec.seq = job.seq WHERE queue.name = ?1 ORDER BY wanted.key"
+    );
+    let mut tx = readers.begin().await?;
+    let query = sqlx::query(sql).bind(queue.as_str()).bind(serde_json::to_string(ids)?);
+    let rows = query.fetch_all(&mut *tx).await?;
+    views(&mut tx, &rows).await
+}
+
 /// A page of a state.
 pub(super) async fn list(readers: &SqlitePool, query: &ListQuery) -> Result<JobPage, Fault> {
     let limit = query.limit.clamp(1, MAX_PAGE);

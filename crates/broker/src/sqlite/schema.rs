@@ -15,7 +15,7 @@ use super::fault::{Fault, is_busy, is_damaged};
 use crate::error::BrokerError;
 
 /// The version of `schema.sql`.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 /// `application_id` of our files: "Lova" in ASCII.
 const APPLICATION: i64 = 0x4c6f_7661;
 /// SQLite's default.
@@ -95,11 +95,10 @@ async fn connect(options: &SqliteConnectOptions, path: &Path) -> Result<SqliteCo
 async fn make(conn: &mut SqliteConnection, path: &Path) -> Result<(), Fault> {
     sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
     let made = async {
+        let upgrades = [include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql"), include_str!("upgrade_4.sql")];
         let steps: &[&str] = match found(conn, path).await? {
             0 => &[include_str!("schema.sql")],
-            1 => &[include_str!("upgrade_2.sql"), include_str!("upgrade_3.sql")],
-            2 => &[include_str!("upgrade_3.sql")],
-            _ => &[],
+            version => upgrades.get(version as usize - 1..).unwrap_or_default(),
         };
         for sql in steps {
             sqlx::raw_sql(*sql).execute(&mut *conn).await?;

@@ -1,4 +1,4 @@
--- The embedded broker's file, version 3. Times are milliseconds since 1970 UTC; a state is its index in State::ALL:
+-- The embedded broker's file, version 4. Times are milliseconds since 1970 UTC; a state is its index in State::ALL:
 -- 0 scheduled, 1 available, 2 running, 3 retryable, 4 completed, 5 cancelled, 6 discarded. 7 is available too: in a lane.
 
 -- A queue with its counters. `place` is the last place given out (milliseconds since 2024 times 512, at least one more
@@ -37,7 +37,11 @@ CREATE TABLE queue (
     drained INTEGER NOT NULL DEFAULT 0,
     drained_before INTEGER NOT NULL DEFAULT 0,
     -- Jobs without a tenant that were given out since one was because of its age.
-    aged INTEGER NOT NULL DEFAULT 0
+    aged INTEGER NOT NULL DEFAULT 0,
+    -- The last event that is recorded elsewhere, its time, and when that was said; absent when nobody records.
+    recorded INTEGER,
+    recorded_at INTEGER,
+    recorded_said INTEGER
 ) STRICT;
 
 -- The part of a job that changes by running it. `sort` orders the jobs of one state: priority * 2^49 + place while
@@ -200,4 +204,4 @@ CREATE TABLE leader (
 ) STRICT, WITHOUT ROWID;
 
 PRAGMA application_id = 0x4c6f7661;
-PRAGMA user_version = 3;
+PRAGMA user_version = 4;

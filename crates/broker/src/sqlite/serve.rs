@@ -16,6 +16,7 @@ use super::enqueue::Enqueue;
 use super::fault::Fault;
 use super::finish::EndAttempts;
 use super::flow::{Resume, SetLimits, SetPause};
+use super::hold::Recorded;
 use super::operate::{Act, DeleteSeen};
 use super::registry::{Beat, Forget, Lead, Resign, Send};
 use super::renew::{Renew, TakeReport};
@@ -25,6 +26,7 @@ use super::{SqliteBroker, diagnose, events, flow_view, read};
 use crate::api::{
     BulkAction, BulkProgress, Cancelled, Claim, Control, Edit, EnqueueOutcome, EventPage, Finish, HeldLease, JobPage,
     Leadership, LeaseStatus, ListQuery, LogPage, NewPause, Operator, Producer, Reader, Report, Swept, Wake, WorkerSide,
+    wanted,
 };
 use crate::error::BrokerError;
 
@@ -78,7 +80,9 @@ impl WorkerSide for SqliteBroker {
     }
 
     async fn sweep(&self, queue: &QueueName) -> Result<Swept> {
-        self.writer.run(Sweep { queue: queue.clone(), retention: self.config.retention }).await
+        self.writer
+            .run(Sweep { queue: queue.clone(), retention: self.config.retention, kept: self.config.kept() })
+            .await
     }
 
     async fn heartbeat(&self, view: &WorkerView) -> Result<()> {
@@ -155,6 +159,11 @@ impl Operator for SqliteBroker {
         self.writer.run(Send { worker: worker.clone(), control }).await
     }
 
+    async fn recorded(&self, queue: &QueueName, cursor: &str) -> Result<()> {
+        let upto = events::number(cursor)?;
+        self.writer.run(Recorded { queue: queue.clone(), upto }).await
+    }
+
     async fn lead(&self, name: &str, holder: &str, ttl: Duration) -> Result<Option<Leadership>> {
         self.writer.run(Lead { name: name.to_owned(), holder: holder.to_owned(), ttl }).await
     }
@@ -168,6 +177,13 @@ impl Operator for SqliteBroker {
 impl Reader for SqliteBroker {
     async fn job(&self, queue: Option<&QueueName>, id: &JobId) -> Result<Option<JobView>> {
         Ok(read::job(&self.readers, queue, id).await?)
+    }
+
+    async fn jobs(&self, queue: &QueueName, ids: &[JobId]) -> Result<Vec<JobView>> {
+        match wanted(ids)? {
+            ids if ids.is_empty() => Ok(Vec::new()),
+            ids => Ok(read::jobs(&self.readers, queue, &ids).await?),
+        }
     }
 
     async fn list(&self, query: &ListQuery) -> Result<JobPage> {

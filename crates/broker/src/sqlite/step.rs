@@ -7,6 +7,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::desk::Desk;
 use super::fault::Fault;
+use super::hold::Kept;
 use super::line::Line;
 
 /// Who has to look again after the commit.
@@ -49,10 +50,10 @@ impl<'c> Step<'c> {
     }
 
     /// Writes what is kept in memory until the end of the transaction, and says who has to be woken after its commit.
-    pub(super) async fn flush(mut self, events_kept: i64) -> Result<Wakes, Fault> {
+    pub(super) async fn flush(mut self, kept: Kept) -> Result<Wakes, Fault> {
         for (name, line) in &mut self.lines {
             Desk { conn: self.conn, line, wakes: &mut self.wakes, now: self.now }.settle().await?;
-            line.flush(self.conn, self.now, events_kept).await?;
+            line.flush(self.conn, self.now, kept).await?;
             if line.is_woken() {
                 self.wakes.queues.insert(name.clone());
             }

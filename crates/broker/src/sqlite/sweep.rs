@@ -11,6 +11,7 @@ use sqlx::Row as _;
 use super::desk::{Batch, Desk};
 use super::fault::Fault;
 use super::gate::NEVER;
+use super::hold::Kept;
 use super::line::place_at;
 use super::rate::Bucket;
 use super::row::{Row, code, row_columns};
@@ -26,6 +27,14 @@ pub(super) const SLICE: usize = 1_000;
 pub(super) struct Sweep {
     pub queue: QueueName,
     pub retention: Retention,
+    pub kept: Kept,
+}
+
+/// Ended jobs from this place on are held for a recorder, but for the first ones beyond the bound.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    since: i64,
+    beyond: usize,
 }
 
 /// The next instants at which time does something.
@@ -53,7 +62,9 @@ impl Command for Sweep {
     async fn run(&self, step: &mut Step<'_>) -> Result<Swept, Fault> {
         let Some(mut desk) = step.desk(&self.queue).await? else { return Ok(Swept::default()) };
         let (moved, horizon) = desk.let_time_pass().await?;
-        let (pruned, mut more_to_prune) = desk.prune(&self.retention).await?;
+        let (pruned, mut more_to_prune) = desk.prune(&self.retention, self.kept).await?;
+        let may_go = desk.line.events_may_go(self.kept, desk.now);
+        more_to_prune |= desk.line.drop_old_events(&mut *desk.conn, may_go).await?;
         more_to_prune |= desk.prune_flow().await?;
         let full = |count: usize| count >= SLICE;
         Ok(Swept {
@@ -226,14 +237,15 @@ impl Desk<'_> {
     }
 
     /// Removes ended jobs beyond the retention, and locks whose time is over. Answers whether more is left.
-    async fn prune(&mut self, retention: &Retention) -> Result<(u64, bool), Fault> {
+    async fn prune(&mut self, retention: &Retention, kept: Kept) -> Result<(u64, bool), Fault> {
         let (mut pruned, mut more) = (0, false);
         for (state, age, keep) in [
             (State::Completed, retention.completed_age, retention.completed_count),
             (State::Cancelled, retention.completed_age, retention.completed_count),
             (State::Discarded, retention.discarded_age, retention.discarded_count),
         ] {
-            let seqs = self.beyond(state, age, keep).await?;
+            let held = self.unrecorded(state, keep.saturating_add(kept.unrecorded as u64));
+            let seqs = self.beyond(state, age, keep, held).await?;
             if seqs.is_empty() {
                 continue;
             }
@@ -249,22 +261,32 @@ impl Desk<'_> {
         Ok((pruned, more || locks >= SLICE as u64))
     }
 
-    /// The oldest jobs of an ended state that are too old or too many. The order of their ends is that of their times.
-    async fn beyond(&mut self, state: State, age: Duration, keep: u64) -> Result<Vec<i64>, Fault> {
+    /// Which jobs of an ended state are held for a recorder, if any are.
+    fn unrecorded(&self, state: State, most: u64) -> Option<Held> {
+        let since = place_at(self.line.unrecorded_since(self.now)?);
+        Some(Held { since, beyond: usize::try_from(self.line.count(state)).unwrap_or(0).saturating_sub(most as usize) })
+    }
+
+    /// The oldest jobs of an ended state that are too old or too many, and not held. The order of their ends is that of
+    /// their times.
+    async fn beyond(&mut self, state: State, age: Duration, keep: u64, held: Option<Held>) -> Result<Vec<i64>, Fault> {
         let surplus = usize::try_from(self.line.count(state)).unwrap_or(0).saturating_sub(keep as usize);
         let oldest_kept = Timestamp::from_millis(self.now.as_millis().saturating_sub(age.as_millis() as u64));
         let sql = "SELECT seq, sort FROM job WHERE queue = ?1 AND state = ?2 ORDER BY sort, id LIMIT ?3 + 0";
         let by_age = "SELECT min(sort) FROM job WHERE queue = ?1 AND state = ?2";
         let too_old = place_at(oldest_kept.plus(Duration::from_millis(1)));
+        let stays = |index: usize, sort: i64| {
+            (index >= surplus && sort >= too_old) || held.is_some_and(|held| index >= held.beyond && sort >= held.since)
+        };
         let query = sqlx::query_scalar(by_age).bind(self.line.key).bind(code(state));
         let oldest: Option<i64> = query.fetch_one(&mut *self.conn).await?;
-        if surplus == 0 && oldest.is_none_or(|sort| sort >= too_old) {
+        if oldest.is_none_or(|sort| stays(0, sort)) {
             return Ok(Vec::new());
         }
         let query = sqlx::query(sql).bind(self.line.key).bind(code(state)).bind(SLICE as i64);
         let mut seqs = Vec::new();
         for (index, row) in query.fetch_all(&mut *self.conn).await?.iter().enumerate() {
-            if index >= surplus && row.try_get::<i64, _>(1)? >= too_old {
+            if stays(index, row.try_get(1)?) {
                 break;
             }
             seqs.push(row.try_get(0)?);

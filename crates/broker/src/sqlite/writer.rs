@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::fault::{Fault, again, is_busy};
+use super::hold::Kept;
 use super::schema::{BETWEEN_TRIES, PATIENCE};
 use super::step::{Step, Wakes};
 use super::wait::Hub;
@@ -61,9 +62,9 @@ impl SteadyClock {
 pub(super) struct Writer(mpsc::Sender<Box<dyn Pending>>);
 
 impl Writer {
-    pub(super) fn start(conn: SqliteConnection, clock: Arc<SteadyClock>, hub: Arc<Hub>, events_kept: i64) -> Self {
+    pub(super) fn start(conn: SqliteConnection, clock: Arc<SteadyClock>, hub: Arc<Hub>, kept: Kept) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
-        tokio::spawn(Task { conn, clock, hub, events_kept, receiver }.run());
+        tokio::spawn(Task { conn, clock, hub, kept, receiver }.run());
         Self(sender)
     }
 
@@ -126,7 +127,7 @@ struct Task {
     conn: SqliteConnection,
     clock: Arc<SteadyClock>,
     hub: Arc<Hub>,
-    events_kept: i64,
+    kept: Kept,
     receiver: mpsc::Receiver<Box<dyn Pending>>,
 }
 
@@ -203,7 +204,7 @@ impl Task {
         for pending in group {
             pending.run(&mut step).await?;
         }
-        let wakes = step.flush(self.events_kept).await?;
+        let wakes = step.flush(self.kept).await?;
         sqlx::query("COMMIT").execute(&mut self.conn).await?;
         Ok(wakes)
     }

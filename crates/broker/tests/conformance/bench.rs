@@ -21,6 +21,9 @@ pub const LEASE: Duration = Duration::from_secs(30);
 /// Events that the suite's brokers keep; small, so that a test can overrun them.
 pub const EVENTS_KEPT: usize = 1_000;
 
+/// Events and ended jobs of a state that they keep beyond that for a recorder.
+pub const UNRECORDED_KEPT: usize = 2_000;
+
 /// A fresh broker with a clock that stands still until the test moves it.
 pub struct Bench {
     pub broker: Arc<dyn Broker>,
@@ -66,8 +69,12 @@ pub async fn on_shared_redis(config: &RedisConfig, number: usize) -> Bench {
 
 async fn on_redis(config: RedisConfig, server: Box<dyn Any + Send>) -> Bench {
     let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(START)));
-    let config =
-        RedisConfig { events_kept: EVENTS_KEPT, virtual_clock: Some(clock.clone() as Arc<dyn Clock>), ..config };
+    let config = RedisConfig {
+        events_kept: EVENTS_KEPT,
+        unrecorded_kept: UNRECORDED_KEPT,
+        virtual_clock: Some(clock.clone() as Arc<dyn Clock>),
+        ..config
+    };
     let connect: Connect = Arc::new(move || {
         let config = config.clone();
         Box::pin(async move { Ok(Arc::new(RedisBroker::connect(config).await?) as Arc<dyn Broker>) })
@@ -81,6 +88,7 @@ pub async fn sqlite_with(retention: Retention) -> Bench {
     let config = SqliteConfig {
         retention,
         events_kept: EVENTS_KEPT,
+        unrecorded_kept: UNRECORDED_KEPT,
         clock: clock.clone(),
         ..SqliteConfig::new(folder.path().join("lovage.db"))
     };

@@ -24,6 +24,7 @@ mod ordered;
 mod pausing;
 mod rates;
 mod reading;
+mod recorded;
 mod registry;
 mod retention;
 mod sweeping;
@@ -148,6 +149,9 @@ suite! {
     }
     reading {
         a_job_is_found_without_its_queue,
+        jobs_are_looked_at_together_as_alone,
+        jobs_are_answered_in_the_order_asked_each_once,
+        a_look_at_too_many_jobs_is_refused,
         pages_cover_a_state_once,
         pages_pass_over_what_was_deleted,
         counts_and_the_oldest_age,
@@ -163,6 +167,17 @@ suite! {
     retention {
         ended_jobs_go_by_age,
         ended_jobs_go_by_count_oldest_first,
+    }
+    recorded {
+        ended_jobs_stay_until_they_are_recorded,
+        jobs_beyond_the_count_stay_within_the_bound,
+        events_stay_until_they_are_recorded,
+        unrecorded_events_are_bounded,
+        nobody_records_any_more_after_a_day,
+        an_older_cursor_moves_nothing_back,
+        a_cursor_of_another_past_records_nothing,
+        what_people_delete_is_not_held,
+        a_cursor_that_cannot_be_read_is_refused,
     }
     registry {
         a_worker_is_listed_while_it_is_heard_of,

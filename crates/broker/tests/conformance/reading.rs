@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use lovage_broker::{LeaseStatus, NewLogLine, Report};
-use lovage_core::limits::{MAX_LOG_LINE_BYTES, MAX_LOG_LINES};
-use lovage_core::{Clock as _, LogLevel, Progress, State};
+use lovage_broker::{BrokerError, LeaseStatus, NewLogLine, Report};
+use lovage_core::limits::{MAX_LOG_LINE_BYTES, MAX_LOG_LINES, MAX_LOOK};
+use lovage_core::{Clock as _, DiscardReason, JobId, JobView, LogLevel, NewJob, Progress, State, Transition};
 
-use crate::bench::{Bench, held, retry_in, seconds};
+use crate::bench::{Bench, failure, held, retry_in, seconds};
 
 pub async fn a_job_is_found_without_its_queue(bench: Bench) {
     let id = bench.add(bench.job(1)).await;
@@ -18,6 +18,61 @@ pub async fn a_job_is_found_without_its_queue(bench: Bench) {
         assert_eq!(view.queue.as_str(), queue);
     }
     assert!(bench.broker.job(Some(&bench.queue), &other).await.unwrap().is_none(), "not in this queue");
+}
+
+pub async fn jobs_are_looked_at_together_as_alone(bench: Bench) {
+    let mut ids = bench.add_many(7).await;
+    let jobs = bench.claim(6).await;
+    let progress = Progress { done: 10, unit: "rows".into(), ..Progress::default() };
+    for job in &jobs {
+        let report = Report { lease: held(job), progress: Some(progress.clone()), lines: Vec::new() };
+        bench.broker.report(&bench.queue, report).await.unwrap();
+    }
+    bench.clock.advance(seconds(1));
+    let result = serde_json::value::RawValue::from_string("[7]".into()).unwrap();
+    bench.finish(&jobs[0], Transition::Complete { result: Some(result) }).await;
+    bench.finish(&jobs[1], retry_in(seconds(5))).await;
+    bench.finish(&jobs[2], Transition::Cancel).await;
+    let reason = DiscardReason::Rejected;
+    bench.finish(&jobs[3], Transition::Discard { reason, error: failure("no") }).await;
+    bench.complete(&jobs[4]).await;
+    ids.push(bench.add(NewJob { delay_ms: Some(60_000), ..bench.job_of(8, "acme") }).await);
+
+    let together = bench.broker.jobs(&bench.queue, &ids).await.unwrap();
+    let states: BTreeSet<_> = together.iter().map(|job| job.state).collect();
+    assert_eq!(states, State::ALL.into_iter().collect());
+    let mut alone = Vec::new();
+    for id in &ids {
+        alone.push(bench.view(id).await);
+    }
+    let shown = |jobs: &[JobView]| serde_json::to_value(jobs).unwrap();
+    assert_eq!(shown(&together), shown(&alone));
+    assert_eq!(together[0].result.as_ref().unwrap().get(), "[7]");
+    assert_eq!((together[3].errors.len(), together[3].reason), (1, Some(reason)));
+    assert_eq!(together[5].progress, Some(progress));
+}
+
+pub async fn jobs_are_answered_in_the_order_asked_each_once(bench: Bench) {
+    let ids = bench.add_many(5).await;
+    let elsewhere = bench.add(NewJob { queue: "audit".parse().unwrap(), ..bench.job(9) }).await;
+    let unknown: JobId = "nobody-knows-it".parse().unwrap();
+    let asked = [&ids[3], &unknown, &ids[0], &ids[3], &elsewhere, &ids[4], &ids[0]].map(Clone::clone);
+    let jobs = bench.broker.jobs(&bench.queue, &asked).await.unwrap();
+    let found: Vec<_> = jobs.iter().map(|job| &job.id).collect();
+    assert_eq!(found, [&ids[3], &ids[0], &ids[4]]);
+    assert!(bench.broker.jobs(&bench.queue, &[unknown]).await.unwrap().is_empty());
+    assert!(bench.broker.jobs(&"nobody".parse().unwrap(), &ids).await.unwrap().is_empty(), "not in this queue");
+    assert!(bench.broker.jobs(&bench.queue, &[]).await.unwrap().is_empty());
+}
+
+pub async fn a_look_at_too_many_jobs_is_refused(bench: Bench) {
+    let mut ids = bench.add_many(MAX_LOOK as u64).await;
+    let jobs = bench.broker.jobs(&bench.queue, &ids).await.unwrap();
+    assert_eq!(jobs.iter().map(|job| job.id.clone()).collect::<Vec<_>>(), ids);
+    ids.push(ids[0].clone());
+    let error = bench.broker.jobs(&bench.queue, &ids).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Invalid(_)), "{error}");
+    assert!(error.to_string().contains("1001") && error.to_string().contains("at most 1000"), "{error}");
 }
 
 pub async fn pages_cover_a_state_once(bench: Bench) {

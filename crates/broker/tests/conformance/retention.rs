@@ -1,10 +1,11 @@
 //! Ended jobs do not stay for ever. Row 19 of the thirty failures.
 
+use lovage_broker::Finish;
 use lovage_core::{DiscardReason, State, Transition};
 
-use crate::bench::{Bench, failure, seconds};
+use crate::bench::{Bench, failure, held, seconds};
 
-async fn swept(bench: &Bench) -> u64 {
+pub async fn swept(bench: &Bench) -> u64 {
     let mut pruned = 0;
     loop {
         let swept = bench.broker.sweep(&bench.queue).await.unwrap();
@@ -13,6 +14,18 @@ async fn swept(bench: &Bench) -> u64 {
         if !swept.more {
             return pruned;
         }
+    }
+}
+
+/// Completes whatever can be claimed.
+pub async fn complete_all(bench: &Bench) {
+    loop {
+        let jobs = bench.claim(1_000).await;
+        if jobs.is_empty() {
+            return;
+        }
+        let end = |job| Finish { lease: held(job), transition: Transition::Complete { result: None } };
+        bench.broker.finish(&bench.queue, &bench.worker, jobs.iter().map(end).collect()).await.unwrap();
     }
 }
 
@@ -39,20 +52,7 @@ pub async fn ended_jobs_go_by_count_oldest_first(bench: Bench) {
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.extend(bench.add_many(7_000).await);
-        loop {
-            let jobs = bench.claim(1_000).await;
-            if jobs.is_empty() {
-                break;
-            }
-            let items = jobs
-                .iter()
-                .map(|job| lovage_broker::Finish {
-                    lease: crate::bench::held(job),
-                    transition: Transition::Complete { result: None },
-                })
-                .collect();
-            bench.broker.finish(&bench.queue, &bench.worker, items).await.unwrap();
-        }
+        complete_all(&bench).await;
         bench.clock.advance(seconds(1));
     }
     assert_eq!(swept(&bench).await, 1_000);

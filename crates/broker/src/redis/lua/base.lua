@@ -1,7 +1,8 @@
 -- Prelude of every script of a queue: the names of its keys, the time, what it counts, collected writes.
 --
 -- KEYS   the keys of one queue in the order below, the same for every script; a script may add one of its own behind.
--- ARGV   1: the time in ms, empty for Redis' own clock (a test's clock otherwise); 2: events kept; from 3: the script's.
+-- ARGV   1: the time in ms, empty for Redis' own clock (a test's clock otherwise); 2: events kept, a
+--        blank, and so many more for a recorder; from 3: the script's.
 local SPEC, HEAD, LINE, WAITING, SCHEDULED, RETRYABLE, LEASES, COMPLETED, CANCELLED, DISCARDED, EXPIRING, RESULTS,
   ERRORS, PROGRESS, UNIQUE, UNTIL, META, EVENTS, WAKE, RING, PARKED, SLOTS, BUCKETS, RULES, BREAKERS, DEPTHS = unpack(KEYS)
 local call, exact, pack, unpack_bytes = redis.call, string.format, struct.pack, struct.unpack
@@ -13,12 +14,13 @@ if not now then
 end
 
 -- What a queue counts: tick, number of the latest event, jobs claimed so far, rules per sort of subject, virtual time of
--- the tenants' turns, how fast jobs are claimed. Read at most once; done() writes back what changed.
+-- the tenants' turns, how fast jobs are claimed, what is recorded elsewhere. Read at most once; done() writes back what
+-- changed.
 local meta
 local changed = {}
 local function known(position)
   if not meta then
-    meta = call('HMGET', META, 'tick', 'seq', 'claimed', 'rules', 'turn', 'pace')
+    meta = call('HMGET', META, 'tick', 'seq', 'claimed', 'rules', 'turn', 'pace', 'recorded')
   end
   return meta[position]
 end

@@ -47,7 +47,6 @@ local function done(worker)
   if #changed > 0 then call('HSET', META, unpack(changed)) end
   if said == 0 then return end
   end_line()
-  local oldest = math.max(last - tonumber(ARGV[2]), 0)
-  call('XADD', EVENTS, 'MINID', '~', exact('%.0f-0', oldest), exact('%.0f-0', last),
-    'n', said, 't', now, 'w', worker or '', 'e', table.concat(lines, '\n'))
+  call('XADD', EVENTS, 'MINID', '~', may_go(last), exact('%.0f-0', last), 'n', said, 't', now,
+    'w', worker or '', 'e', table.concat(lines, '\n'))
 end

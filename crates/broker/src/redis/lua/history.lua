@@ -6,17 +6,7 @@
 --          in ms, worker, their lines
 local after, limit = tonumber(ARGV[3]), tonumber(ARGV[5])
 local latest = tonumber(call('HGET', META, 'seq') or 0)
-local function first_after(from, count) return call('XRANGE', EVENTS, from, '+', 'COUNT', count) end
--- Whether this event was never read here: the store was emptied since, or a replica without the last writes took over
--- and gave the number to another one.
-local function is_of_another_past()
-  if after > latest then return true end
-  local entry = first_after(exact('%.0f-0', after), 1)[1]
-  if not entry then return false end
-  local first = tonumber(string.match(entry[1], '^%d+')) - tonumber(entry[2][2]) + 1
-  return first <= after and entry[2][4] ~= ARGV[4]
-end
-local anew = after and is_of_another_past()
+local anew = after and is_of_another_past(after, ARGV[4], latest)
 local answer, count = { latest, anew and 1 or 0 }, 0
 local from = after and not anew and exact('%.0f-0', after + 1) or '-'
 while count < limit do

@@ -1,8 +1,8 @@
--- One job as readers see it.
+-- Jobs as readers see them.
 --
 -- KEYS     the queue's
--- ARGV     3: id
--- returns  nothing if there is no such job, else its seven facts as describe() has them
+-- ARGV     from 3: ids, at most 1,000, each once
+-- returns  per job that is there, in that order, its seven facts as describe() has them
 local answer = {}
-describe(answer, { ARGV[3] })
+describe(answer, { unpack(ARGV, 3) })
 return answer

@@ -1,14 +1,16 @@
 -- Prelude: retention, and what a queue is at this moment.
 
--- Removes the oldest ended jobs of a set: those that ended `age` ms ago or earlier, and those beyond `most`.
+-- Removes the oldest ended jobs of a set: those that ended `age` ms ago or earlier, and those beyond `most`, unless they
+-- are held for a recorder.
 local function prune_set(set, age, most, slice)
-  local horizon = (now - age - EPOCH) * TICKS + TICKS - 1
-  local ids = call('ZRANGEBYSCORE', set, '-inf', horizon, 'LIMIT', 0, slice)
-  local excess = math.min(call('ZCARD', set) - most, slice)
-  if #ids < excess then ids = call('ZRANGE', set, 0, excess - 1) end
-  if #ids == 0 then return 0 end
-  -- In both cases the first of the set.
-  call('ZREMRANGEBYRANK', set, 0, #ids - 1)
+  local horizon, size = (now - age - EPOCH) * TICKS + TICKS - 1, call('ZCARD', set)
+  local count = math.min(math.max(call('ZCOUNT', set, '-inf', horizon), size - most), slice)
+  if count < 1 then return 0 end
+  count = math.min(count, jobs_may_go(set, size, most, tonumber(known(2) or 0) + said))
+  if count < 1 then return 0 end
+  -- All of these are the first of the set.
+  local ids = call('ZRANGE', set, 0, count - 1)
+  call('ZREMRANGEBYRANK', set, 0, count - 1)
   for _, hash in ipairs({ SPEC, HEAD, RESULTS, ERRORS, PROGRESS }) do
     if call('EXISTS', hash) == 1 then send('HDEL', hash, ids) end
   end
