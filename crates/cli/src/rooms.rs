@@ -202,6 +202,7 @@ impl From<LedgerError> for Failure {
             LedgerError::Invalid(invalid) => invalid.into(),
             LedgerError::Unavailable(_) => Self::Unavailable(error.to_string()),
             LedgerError::Refused(_)
+            | LedgerError::Deposed
             | LedgerError::Pending { .. }
             | LedgerError::Newer { .. }
             | LedgerError::Broken { .. } => Self::Failed(error.to_string()),

@@ -8,12 +8,15 @@ pub enum LedgerError {
     /// What was sent cannot be accepted: mend it.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// One event cannot be stored, whatever is done: the database refuses it.
-    #[error("the database refuses the event: {0}")]
+    /// The data cannot be stored, whatever is done: the database refuses it.
+    #[error("the database refuses the data: {0}")]
     Refused(String),
     /// The database cannot be reached or does not answer: try again later.
     #[error("the ledger is not available: {0}")]
     Unavailable(String),
+    /// Another leader's term has begun: stop.
+    #[error("somebody else leads now")]
+    Deposed,
     /// The schema is older than this release's: run the command.
     #[error("{place} has {pending} pending migrations (next: {next}); run `lovage migrate up`")]
     Pending {

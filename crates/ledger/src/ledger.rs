@@ -8,6 +8,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
 
 use crate::address::{LedgerAddress, Place};
 use crate::error::LedgerError;
+use crate::history::Months;
 use crate::migrations;
 
 /// How long a connection is waited for.
@@ -23,6 +24,8 @@ const CONNECTIONS: u32 = 8;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(crate) store: Store,
+    /// The months of the history that are known to be there.
+    pub(crate) months: Months,
     place: String,
 }
 
@@ -59,7 +62,8 @@ impl Ledger {
                 let pool = pool.after_connect(|connection, _| {
                     Box::pin(async move {
                         let limits = "SET lock_timeout = '10s'; SET statement_timeout = '60s';
-                                      SET default_transaction_isolation = 'read committed'";
+                                      SET default_transaction_isolation = 'read committed';
+                                      SET search_path = lovage, \"$user\", public";
                         connection.execute(limits).await.map(drop)
                     })
                 });
@@ -72,7 +76,7 @@ impl Ledger {
                 Store::Sqlite(pool.connect_lazy_with(options))
             }
         };
-        Ok(Self { store, place: address.to_string() })
+        Ok(Self { store, months: Months::default(), place: address.to_string() })
     }
 
     /// Where it is, for people; never with a password.

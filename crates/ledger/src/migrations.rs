@@ -35,12 +35,26 @@ pub struct Migration {
 }
 
 /// The steps of both kinds of database, under the same numbers and names.
-const STEPS: &[(i64, &str, &str, &str)] = &[(
-    1,
-    "audit",
-    include_str!("../../../migrations/postgres/0001_audit.sql"),
-    include_str!("../../../migrations/sqlite/0001_audit.sql"),
-)];
+const STEPS: &[(i64, &str, &str, &str)] = &[
+    (
+        1,
+        "audit",
+        include_str!("../../../migrations/postgres/0001_audit.sql"),
+        include_str!("../../../migrations/sqlite/0001_audit.sql"),
+    ),
+    (
+        2,
+        "history",
+        include_str!("../../../migrations/postgres/0002_history.sql"),
+        include_str!("../../../migrations/sqlite/0002_history.sql"),
+    ),
+    (
+        3,
+        "schedules",
+        include_str!("../../../migrations/postgres/0003_schedules.sql"),
+        include_str!("../../../migrations/sqlite/0003_schedules.sql"),
+    ),
+];
 
 fn postgres() -> Migrator {
     let steps = STEPS.iter().map(|(version, name, sql, _)| step(*version, name, sql));

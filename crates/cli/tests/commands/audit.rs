@@ -300,7 +300,7 @@ fn roles_do_not_start_on_a_ledger_with_pending_migrations() {
     let server = PostgresServer::start();
     let url = server.url();
     let variables = [("LOVAGE_LEDGER__URL", url.as_str())];
-    let pending = "has 1 pending migrations (next: 0001_audit); run `lovage migrate up`";
+    let pending = "pending migrations (next: 0001_audit); run `lovage migrate up`";
     for args in [["worker", "--exit-when-empty"].as_slice(), &["up"], &["audit", "list"]] {
         place.run_with(&variables, args).failed(1, &[pending]);
     }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lovage_ledger::{Ledger, LedgerAddress, migrate};
 use lovage_testkit::PostgresServer;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, SqlSafeStr as _};
 use tempfile::TempDir;
 
 /// Where a ledger is.
@@ -101,6 +102,51 @@ impl Place {
                  BEGIN SELECT RAISE(ABORT, 'not this one'); END"
             ))
             .await;
+        }
+    }
+
+    /// The first column, a text, of what a query on the tables of the ledger answers.
+    pub async fn texts(&self, select: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(select.to_owned());
+        if self.server.is_some() {
+            let options: sqlx::postgres::PgConnectOptions = self.url.parse().unwrap();
+            let mut connection = options.options([("search_path", "lovage")]).connect().await.unwrap();
+            let texts = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            texts
+        } else {
+            let options: sqlx::sqlite::SqliteConnectOptions = self.url.parse().unwrap();
+            let mut connection = options.connect().await.unwrap();
+            let texts = sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            texts
+        }
+    }
+
+    /// Whether it is PostgreSQL.
+    pub fn is_postgres(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// Applies one step of the schema and no other: its SQL for PostgreSQL and for SQLite.
+    pub async fn apply(&self, version: i64, name: &'static str, [postgres, sqlite]: [&'static str; 2]) {
+        let migrator = |sql: &'static str, table: &'static str| {
+            let sql = sql.into_sql_str();
+            let step = Migration::new(version, name.into(), MigrationType::Simple, sql, false);
+            let mut migrator = Migrator::with_migrations(vec![step]);
+            migrator.dangerous_set_table_name(table);
+            migrator
+        };
+        if self.server.is_some() {
+            let options: sqlx::postgres::PgConnectOptions = self.url.parse().unwrap();
+            let mut migrator = migrator(postgres, "lovage.migrations");
+            migrator.create_schemas = vec!["lovage".into()].into();
+            migrator.run(&mut options.connect().await.unwrap()).await.unwrap();
+        } else {
+            let options: sqlx::sqlite::SqliteConnectOptions = self.url.parse().unwrap();
+            std::fs::create_dir_all(options.get_filename().parent().unwrap()).unwrap();
+            let mut connection = options.create_if_missing(true).connect().await.unwrap();
+            migrator(sqlite, "migrations").run(&mut connection).await.unwrap();
         }
     }
 

@@ -1,0 +1,113 @@
+//! What a leader writes down: how far each schedule is, and which have had no success for too long.
+
+use lovage_core::{ScheduleName, Timestamp};
+use sqlx::Row as _;
+
+use super::run::{Outcome, Run, insert};
+use super::{leads, millis, on};
+use crate::error::LedgerError;
+use crate::ledger::{Ledger, Store};
+
+/// How far a schedule is.
+#[derive(Debug, Clone)]
+pub struct Advance {
+    /// The schedule.
+    pub name: ScheduleName,
+    /// As it was when this was decided; a schedule that has changed since is not advanced.
+    pub revision: u64,
+    /// Ticks up to here are dealt with.
+    pub last_tick: Timestamp,
+    /// When it is looked at next; never again without.
+    pub next_at: Option<Timestamp>,
+    /// The tick that waits until the run before has ended.
+    pub waiting_tick: Option<Timestamp>,
+    /// What became of the ticks.
+    pub runs: Vec<Run>,
+}
+
+/// Schedules whose deadline has passed or was met again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Those that have become overdue.
+    pub overdue: Vec<ScheduleName>,
+    /// Those that were overdue and have had a success since.
+    pub met: Vec<ScheduleName>,
+    /// All that are overdue, at most a thousand.
+    pub all: Vec<ScheduleName>,
+}
+
+impl Ledger {
+    /// Writes down how far schedules are, all or none. [`LedgerError::Deposed`] if another leader's term has begun.
+    pub async fn advance(&self, term: u64, advances: &[Advance]) -> Result<(), LedgerError> {
+        let leads = on!(self, |pool, begin| async {
+            let mut transaction = pool.begin_with(begin).await?;
+            if !leads!(term, &mut *transaction) {
+                return Ok(false);
+            }
+            for advance in advances {
+                let last = advance.runs.iter().rev().find_map(|run| run.job.as_ref());
+                let sql = "UPDATE schedules SET last_tick = $3, next_at = $4, waiting_tick = $5,
+                               last_queue = coalesce($6, last_queue), last_job = coalesce($7, last_job)
+                           WHERE name = $1 AND revision = $2";
+                let update = sqlx::query(sql).bind(advance.name.as_str()).bind(advance.revision as i64);
+                let update = update.bind(millis(advance.last_tick)).bind(advance.next_at.map(millis));
+                let update = update.bind(advance.waiting_tick.map(millis)).bind(last.map(|(queue, _)| queue.as_str()));
+                update.bind(last.map(|(_, job)| job.as_str())).execute(&mut *transaction).await?;
+                for run in &advance.runs {
+                    insert!(run).execute(&mut *transaction).await?;
+                }
+            }
+            transaction.commit().await?;
+            Ok(true)
+        })?;
+        if leads { Ok(()) } else { Err(LedgerError::Deposed) }
+    }
+
+    /// Marks schedules that have had no success for longer than they may, and unmarks those that have had one since.
+    /// What a pause was long for does not count. [`LedgerError::Deposed`] if another leader's term has begun.
+    pub async fn check_deadlines(&self, term: u64, now: Timestamp) -> Result<Deadlines, LedgerError> {
+        let checked = on!(self, |pool, begin| async {
+            let mut transaction = pool.begin_with(begin).await?;
+            if !leads!(term, &mut *transaction) {
+                return Ok(None);
+            }
+            let sql = "UPDATE schedules SET overdue_since = $1
+                       WHERE success_within IS NOT NULL AND overdue_since IS NULL AND paused_since IS NULL
+                           AND next_at IS NOT NULL
+                           AND CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within < $1
+                       RETURNING name";
+            let rows = sqlx::query(sql).bind(millis(now)).fetch_all(&mut *transaction).await?;
+            let mut deadlines = Deadlines::default();
+            for row in rows {
+                let name: String = row.try_get(0)?;
+                let Ok(schedule) = name.parse::<ScheduleName>() else { continue };
+                let run = Run {
+                    schedule: schedule.clone(),
+                    tick: now,
+                    outcome: Outcome::Overdue,
+                    at: now,
+                    job: None,
+                    note: None,
+                    ended: None,
+                };
+                insert!(run).execute(&mut *transaction).await?;
+                deadlines.overdue.push(schedule);
+            }
+            let sql = "UPDATE schedules SET overdue_since = NULL
+                       WHERE overdue_since IS NOT NULL
+                           AND (success_within IS NULL OR next_at IS NULL OR paused_since IS NOT NULL
+                               OR CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within >= $1)
+                       RETURNING name";
+            for row in sqlx::query(sql).bind(millis(now)).fetch_all(&mut *transaction).await? {
+                deadlines.met.extend(row.try_get::<String, _>(0)?.parse().ok());
+            }
+            let sql = "SELECT name FROM schedules WHERE overdue_since IS NOT NULL ORDER BY name LIMIT 1000";
+            for row in sqlx::query(sql).fetch_all(&mut *transaction).await? {
+                deadlines.all.extend(row.try_get::<String, _>(0)?.parse().ok());
+            }
+            transaction.commit().await?;
+            Ok(Some(deadlines))
+        })?;
+        checked.ok_or(LedgerError::Deposed)
+    }
+}
