@@ -1,0 +1,100 @@
+//! How the jobs of schedules have ended, and which schedules have had no success for too long.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_core::{Clock, JobId, QueueName, ScheduleName};
+use lovage_ledger::{Deadlines as Passed, Ledger, Run};
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use crate::duty::{Duty, DutyError};
+use crate::metrics::Metrics;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(2);
+/// Runs of one page.
+const RUNS: u32 = 500;
+/// Pages at a time; the next time goes on where this one has ended.
+const PAGES: usize = 20;
+
+/// Follows the jobs of schedules to their ends, by the history.
+#[derive(Debug)]
+pub struct Deadlines {
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    /// Open runs up to here were looked at; beginning anew each time the end is reached.
+    after: Mutex<Option<Run>>,
+}
+
+#[async_trait]
+impl Duty for Deadlines {
+    fn name(&self) -> &'static str {
+        "deadlines"
+    }
+
+    async fn run_once(&self, term: u64) -> Result<Duration, DutyError> {
+        for _ in 0..PAGES {
+            if !self.settle(term).await? {
+                break;
+            }
+        }
+        self.check(term).await?;
+        Ok(EVERY)
+    }
+}
+
+impl Deadlines {
+    /// Over a ledger whose history somebody records.
+    pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
+        Self { ledger, clock, metrics, after: Mutex::default() }
+    }
+
+    /// Looks at a page of open runs. Answers whether more are left.
+    pub async fn settle(&self, term: u64) -> Result<bool, DutyError> {
+        let mut after = self.after.lock().await;
+        let runs = self.ledger.open_runs(after.as_ref(), RUNS).await?;
+        let more = runs.len() == RUNS as usize;
+        *after = runs.last().filter(|_| more).cloned();
+        let ended = self.ended(runs).await?;
+        if !ended.is_empty() {
+            self.ledger.settle_runs(term, &ended).await?;
+        }
+        Ok(more)
+    }
+
+    /// Those of the runs whose jobs have ended, with how.
+    async fn ended(&self, runs: Vec<Run>) -> Result<Vec<Run>, DutyError> {
+        let mut by_queue: HashMap<QueueName, Vec<JobId>> = HashMap::new();
+        for (queue, job) in runs.iter().filter_map(|run| run.job.as_ref()) {
+            by_queue.entry(queue.clone()).or_default().push(job.clone());
+        }
+        let mut ends = HashMap::new();
+        for (queue, jobs) in by_queue {
+            for job in self.ledger.known_jobs(&queue, &jobs).await?.into_iter().filter(|job| job.state.is_final()) {
+                ends.insert((queue.clone(), job.id), (job.state, job.since));
+            }
+        }
+        let end = |mut run: Run| {
+            run.ended = run.job.as_ref().and_then(|job| ends.get(job)).copied();
+            run.ended.is_some().then_some(run)
+        };
+        Ok(runs.into_iter().filter_map(end).collect())
+    }
+
+    /// Says which schedules have had no success for too long, and which have had one again.
+    pub async fn check(&self, term: u64) -> Result<Passed, DutyError> {
+        let passed = self.ledger.check_deadlines(term, self.clock.now()).await?;
+        for schedule in &passed.overdue {
+            warn!(schedule = %schedule, "a schedule has had no success for longer than it may");
+        }
+        for schedule in &passed.met {
+            info!(schedule = %schedule, "a schedule has had a success again");
+        }
+        self.metrics.overdue(passed.all.iter().map(ScheduleName::as_str));
+        Ok(passed)
+    }
+}

@@ -1,0 +1,43 @@
+//! What a leader does again and again.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_broker::BrokerError;
+use lovage_ledger::LedgerError;
+
+/// Something that a leader does again and again. Doing it twice, or by two at once, does no harm.
+#[async_trait]
+pub trait Duty: Send + Sync {
+    /// Its name, in logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Does it once, for the leader of this term. Answers how long to wait before it is done again.
+    async fn run_once(&self, term: u64) -> Result<Duration, DutyError>;
+}
+
+/// Why a duty was not done, by what follows.
+#[derive(Debug, thiserror::Error)]
+pub enum DutyError {
+    /// Somebody else leads: stop.
+    #[error("somebody else leads now")]
+    Deposed,
+    /// The broker did not do what was asked: it is tried again.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The ledger did not do what was asked: it is tried again.
+    #[error(transparent)]
+    Ledger(LedgerError),
+    /// Something else: it is tried again.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<LedgerError> for DutyError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Deposed => Self::Deposed,
+            other => Self::Ledger(other),
+        }
+    }
+}

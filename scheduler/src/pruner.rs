@@ -1,0 +1,59 @@
+//! History that is old goes, in slices.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lovage_core::{Clock, Timestamp};
+use lovage_ledger::{Ledger, PrunedJobs};
+use tracing::info;
+
+use crate::duty::{Duty, DutyError};
+
+/// How often it is looked for what is old.
+const EVERY: Duration = Duration::from_mins(10);
+/// Between two slices, so that others have the database, too.
+const BETWEEN_SLICES: Duration = Duration::from_millis(50);
+
+/// Removes the history of jobs that came to their end longer ago than it is kept, and what became of ticks before that.
+#[derive(Debug)]
+pub struct Pruner {
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    keep: Duration,
+}
+
+impl Pruner {
+    /// One that keeps history for `keep`.
+    pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, keep: Duration) -> Self {
+        Self { ledger, clock, keep }
+    }
+
+    /// Removes a slice.
+    pub async fn prune(&self) -> Result<PrunedJobs, DutyError> {
+        Ok(self.ledger.prune_jobs(self.before()).await?)
+    }
+
+    fn before(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.now().as_millis().saturating_sub(self.keep.as_millis() as u64))
+    }
+}
+
+#[async_trait]
+impl Duty for Pruner {
+    fn name(&self) -> &'static str {
+        "pruner"
+    }
+
+    async fn run_once(&self, _term: u64) -> Result<Duration, DutyError> {
+        let pruned = self.prune().await?;
+        if pruned.jobs > 0 {
+            info!(jobs = pruned.jobs, "old history is removed");
+        }
+        if pruned.more {
+            return Ok(BETWEEN_SLICES);
+        }
+        self.ledger.prune_runs(self.before()).await?;
+        Ok(EVERY)
+    }
+}

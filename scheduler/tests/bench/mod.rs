@@ -1,0 +1,224 @@
+//! A broker and a ledger of each kind, with a clock that stands still until the test moves it.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lovage_broker::{
+    Broker, ClaimedJob, Connect, EnqueueOutcome, Finish, HeldLease, LeaseStatus, RedisBroker, RedisConfig, Retention,
+    SqliteBroker, SqliteConfig,
+};
+use lovage_core::history::JobRecord;
+use lovage_core::{
+    AttemptError, Clock, ErrorClass, JobId, ManualClock, NewJob, QueueName, Timestamp, Transition, WorkerId,
+    WorkerState, WorkerView,
+};
+use lovage_ledger::{Ledger, LedgerAddress, migrate};
+use lovage_scheduler::{Metrics, Recorded, Recorder};
+use lovage_testkit::{PostgresServer, RedisServer};
+
+/// 2026-03-01T00:00:00Z.
+pub const START: u64 = 1_772_323_200_000;
+/// Events that the brokers keep; small, so that a test can overrun them.
+pub const EVENTS_KEPT: usize = 300;
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Says something to the server of the queues.
+type Ask = Box<dyn Fn(&[&str]) + Send + Sync>;
+
+pub struct Bench {
+    pub name: &'static str,
+    pub broker: Arc<dyn Broker>,
+    pub connect: Connect,
+    pub clock: Arc<ManualClock>,
+    pub ledger: Ledger,
+    pub queue: QueueName,
+    pub worker: WorkerId,
+    pub registry: prometheus::Registry,
+    /// Asks the server of the queues, if it is one.
+    ask: Ask,
+    _servers: Box<dyn Any + Send>,
+}
+
+/// Redis with PostgreSQL, and the two embedded files.
+pub async fn benches() -> Vec<Bench> {
+    vec![embedded().await, servers().await]
+}
+
+async fn embedded() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(START)));
+    let config = SqliteConfig {
+        clock: clock.clone(),
+        events_kept: EVENTS_KEPT,
+        retention: retention(),
+        ..SqliteConfig::new(folder.path().join("lovage.db"))
+    };
+    let connect: Connect = Arc::new(move || {
+        let config = config.clone();
+        Box::pin(async move { Ok(Arc::new(SqliteBroker::open(config).await?) as Arc<dyn Broker>) })
+    });
+    let address = LedgerAddress::file(folder.path().join("ledger.db"));
+    bench("embedded", connect, clock, &address, Box::new(|_| {}), Box::new(folder)).await
+}
+
+async fn servers() -> Bench {
+    let redis = Arc::new(RedisServer::start());
+    let postgres = PostgresServer::start();
+    let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(START)));
+    let config = RedisConfig {
+        url: redis.url(),
+        virtual_clock: Some(clock.clone() as Arc<dyn Clock>),
+        events_kept: EVENTS_KEPT,
+        retention: retention(),
+        ..RedisConfig::default()
+    };
+    let connect: Connect = Arc::new(move || {
+        let config = config.clone();
+        Box::pin(async move { Ok(Arc::new(RedisBroker::connect(config).await?) as Arc<dyn Broker>) })
+    });
+    let address: LedgerAddress = postgres.url().parse().unwrap();
+    let server = Arc::clone(&redis);
+    let ask = Box::new(move |words: &[&str]| drop(server.ask(words)));
+    bench("servers", connect, clock, &address, ask, Box::new((redis, postgres))).await
+}
+
+/// Small numbers, so that a test can reach them.
+fn retention() -> Retention {
+    Retention { completed_count: 50, ..Retention::default() }
+}
+
+async fn bench(
+    name: &'static str,
+    connect: Connect,
+    clock: Arc<ManualClock>,
+    address: &LedgerAddress,
+    ask: Ask,
+    servers: Box<dyn Any + Send>,
+) -> Bench {
+    migrate(address).await.unwrap();
+    Bench {
+        name,
+        broker: connect().await.unwrap(),
+        connect,
+        clock,
+        ledger: Ledger::open(address).await.unwrap(),
+        queue: "exports".parse().unwrap(),
+        worker: "worker-1".parse().unwrap(),
+        registry: prometheus::Registry::new(),
+        ask,
+        _servers: servers,
+    }
+}
+
+impl Bench {
+    /// A recorder that was just started.
+    pub fn recorder(&self) -> Recorder {
+        let metrics = Metrics::new(&prometheus::Registry::new(), self.clock.clone()).unwrap();
+        Recorder::new(self.connect.clone(), self.ledger.clone(), self.clock.clone(), metrics)
+    }
+
+    pub fn recorder_with_metrics(&self) -> Recorder {
+        let metrics = Metrics::new(&self.registry, self.clock.clone()).unwrap();
+        Recorder::new(self.connect.clone(), self.ledger.clone(), self.clock.clone(), metrics)
+    }
+
+    /// Records everything that is there.
+    pub async fn record(&self, recorder: &Recorder, term: u64) -> Recorded {
+        let mut sum = Recorded::default();
+        loop {
+            let step = recorder.record(term).await.unwrap();
+            sum.jobs += step.jobs;
+            sum.failures += step.failures;
+            if !step.more {
+                return sum;
+            }
+        }
+    }
+
+    /// A job of the kind `export.query`.
+    pub fn job(&self, id: &str) -> NewJob {
+        let args =
+            serde_json::value::RawValue::from_string(format!(r#"{{"b": 1.00, "user": {{"id": "{id}"}}}}"#)).unwrap();
+        let mut job = NewJob::with_raw_args(self.queue.clone(), "export.query".parse().unwrap(), args);
+        job.id = Some(id.parse().unwrap());
+        job.tags = vec!["nightly".to_owned()];
+        job
+    }
+
+    pub async fn enqueue(&self, ids: impl IntoIterator<Item = String>) {
+        let jobs: Vec<NewJob> = ids.into_iter().map(|id| self.job(&id)).collect();
+        let outcomes = self.broker.enqueue(jobs).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, EnqueueOutcome::Enqueued { .. })), "{outcomes:?}");
+    }
+
+    pub async fn claim(&self, most: usize) -> Vec<ClaimedJob> {
+        self.broker.claim(&self.queue, &self.worker, most, LEASE).await.unwrap().jobs
+    }
+
+    pub async fn finish(&self, job: &ClaimedJob, transition: Transition) {
+        let lease = HeldLease { id: job.id.clone(), token: job.token };
+        let finish = Finish { lease, transition };
+        assert_eq!(self.broker.finish(&self.queue, &self.worker, vec![finish]).await.unwrap(), [LeaseStatus::Held]);
+    }
+
+    /// Runs `count` jobs from their enqueue to their end.
+    pub async fn run(&self, ids: impl IntoIterator<Item = String>) {
+        let ids: Vec<String> = ids.into_iter().collect();
+        self.enqueue(ids.clone()).await;
+        let claimed = self.claim(ids.len()).await;
+        assert_eq!(claimed.len(), ids.len());
+        let done = claimed.iter().map(|job| Finish {
+            lease: HeldLease { id: job.id.clone(), token: job.token },
+            transition: Transition::Complete { result: None },
+        });
+        self.broker.finish(&self.queue, &self.worker, done.collect()).await.unwrap();
+    }
+
+    pub async fn heartbeat(&self, version: &str) {
+        let view = WorkerView {
+            id: self.worker.clone(),
+            host: "here".to_owned(),
+            pid: 1,
+            version: version.to_owned(),
+            queues: [(self.queue.clone(), 1)].into(),
+            slots: 10,
+            busy: 0,
+            state: WorkerState::Running,
+            started_at: Timestamp::default(),
+            seen_at: Timestamp::default(),
+        };
+        self.broker.heartbeat(&view).await.unwrap();
+    }
+
+    pub async fn history(&self, id: &str) -> Option<JobRecord> {
+        self.ledger.job_record(Some(&self.queue), &id.parse::<JobId>().unwrap()).await.unwrap()
+    }
+
+    pub fn can_forget(&self) -> bool {
+        self.name == "servers"
+    }
+
+    pub fn forget_everything(&self) {
+        (self.ask)(&["FLUSHALL"]);
+    }
+
+    /// Makes a queue whose events are no stream.
+    pub fn break_queue(&self, name: &str) {
+        (self.ask)(&["SADD", "lovage:{.queues}", name]);
+        (self.ask)(&["SET", &format!("lovage:{{{name}}}:events"), "x"]);
+    }
+
+    pub fn clock_now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+}
+
+/// A failure that is tried again.
+pub fn retry(message: &str) -> Transition {
+    Transition::Retry { delay: Duration::from_secs(1), error: AttemptError::new(ErrorClass::Failed, message) }
+}

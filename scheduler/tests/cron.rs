@@ -1,0 +1,287 @@
+//! Ticks against real brokers and ledgers of both kinds, with a clock that the test moves.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[expect(dead_code, reason = "each file of tests uses a part of it")]
+mod bench;
+
+use std::time::Duration;
+
+use lovage_broker::ListQuery;
+use lovage_core::schedule::ScheduleSpec;
+use lovage_core::{Limits, ScheduleName, State, Subject, Timestamp, Transition};
+use lovage_ledger::{ManagedBy, Put, Run, RunOutcome, Schedule};
+use lovage_scheduler::{Cron, Deadlines, DutyError, Metrics, Ticked, zone};
+
+use bench::{Bench, START, benches, retry};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+fn spec(name: &str, more: &str) -> ScheduleSpec {
+    let json = format!(r#"{{"name": "{name}", "queue": "exports", "kind": "export.query", {more}}}"#);
+    ScheduleSpec::parse(&json, zone).unwrap()
+}
+
+fn name(name: &str) -> ScheduleName {
+    name.parse().unwrap()
+}
+
+fn metrics(bench: &Bench) -> Metrics {
+    Metrics::new(&prometheus::Registry::new(), bench.clock.clone()).unwrap()
+}
+
+fn cron(bench: &Bench, configured: Vec<ScheduleSpec>) -> Cron {
+    Cron::new(bench.connect.clone(), bench.ledger.clone(), bench.clock.clone(), metrics(bench), configured)
+}
+
+async fn put(bench: &Bench, more: &str) {
+    let put = bench.ledger.put_schedule(&spec("hourly", more), bench.clock_now()).await.unwrap();
+    assert_eq!(put, Put::Added);
+}
+
+async fn tick(cron: &Cron, term: u64) -> Ticked {
+    let mut sum = Ticked::default();
+    loop {
+        let ticked = cron.tick(term).await.unwrap();
+        sum.enqueued += ticked.enqueued;
+        sum.schedules += ticked.schedules;
+        if !ticked.more {
+            return sum;
+        }
+    }
+}
+
+async fn schedule(bench: &Bench) -> Schedule {
+    bench.ledger.schedule(&name("hourly")).await.unwrap().unwrap()
+}
+
+/// What became of ticks, oldest first, by their hour after the start.
+async fn runs(bench: &Bench) -> Vec<(u64, RunOutcome)> {
+    let runs = bench.ledger.runs(&name("hourly"), None, 1_000).await.unwrap();
+    let hour = |run: &Run| (run.tick.as_millis() + 1 - START) / 3_600_000;
+    runs.iter().rev().map(|run| (hour(run), run.outcome)).collect()
+}
+
+async fn waiting(bench: &Bench) -> Vec<String> {
+    let query = ListQuery { queue: bench.queue.clone(), state: State::Available, limit: 500, cursor: None };
+    bench.broker.list(&query).await.unwrap().jobs.into_iter().map(|job| job.id.to_string()).collect()
+}
+
+#[tokio::test]
+async fn each_tick_enqueues_once_whoever_leads() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *", "args": {"at": "{{ tick.instant }}"}"#).await;
+        let (one, other) = (cron(&bench, vec![]), cron(&bench, vec![]));
+        let first = bench.ledger.begin_term().await.unwrap();
+        assert_eq!(tick(&one, first).await.enqueued, 0, "nothing is due before the first hour");
+        bench.advance(HOUR);
+        assert_eq!(tick(&one, first).await.enqueued, 1, "{}", bench.name);
+        assert_eq!(tick(&one, first).await.enqueued, 0);
+        bench.advance(HOUR);
+        // Row 12: a leader who was paused has decided and not written when another leads.
+        let second = bench.ledger.begin_term().await.unwrap();
+        let refused = one.tick(first).await;
+        assert!(matches!(refused, Err(DutyError::Deposed)), "{refused:?}");
+        // What it has enqueued is the same job.
+        assert_eq!(tick(&other, second).await.enqueued, 0);
+        let ids = waiting(&bench).await;
+        assert_eq!(ids, [format!("hourly:{}", START + 3_600_000), format!("hourly:{}", START + 7_200_000)]);
+        assert_eq!(runs(&bench).await, [(1, RunOutcome::Enqueued), (2, RunOutcome::Enqueued)]);
+        let job = bench.broker.job(Some(&bench.queue), &ids[0].parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(job.args.unwrap().get(), r#"{"at": "2026-03-01T01:00:00.000Z"}"#);
+    }
+}
+
+/// The job of a tick was worked and forgotten by the queue before the tick is enqueued again.
+#[tokio::test]
+async fn a_tick_is_not_enqueued_again_when_its_job_is_gone() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        bench.advance(HOUR);
+        tick(&cron(&bench, vec![]), term).await;
+        let before = schedule(&bench).await;
+        let claimed = bench.claim(1).await;
+        bench.finish(&claimed[0], Transition::Complete { result: None }).await;
+        bench.run((0..60).map(|number| format!("other-{number}"))).await;
+        while bench.broker.sweep(&bench.queue).await.unwrap().more {}
+        bench.broker.sweep(&bench.queue).await.unwrap();
+        assert!(bench.broker.job(Some(&bench.queue), &claimed[0].id).await.unwrap().is_none(), "it is forgotten");
+        // As if the leader had been lost before it wrote down how far it was.
+        let back = lovage_ledger::Advance {
+            name: name("hourly"),
+            revision: before.revision,
+            last_tick: Timestamp::from_millis(START),
+            next_at: Some(bench.clock_now()),
+            waiting_tick: None,
+            runs: vec![],
+        };
+        bench.ledger.advance(term, &[back]).await.unwrap();
+        assert_eq!(tick(&cron(&bench, vec![]), term).await.enqueued, 0, "{}", bench.name);
+    }
+}
+
+#[tokio::test]
+async fn ticks_missed_while_nobody_leads_or_a_schedule_is_paused_follow_the_policy() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *", "missed": "all", "missed_max": 3"#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        tick(&cron, term).await;
+        assert!(
+            bench.ledger.pause_schedule(&name("hourly"), ("cli:me@here", "deploy"), bench.clock_now()).await.unwrap()
+        );
+        bench.advance(10 * HOUR);
+        assert_eq!(tick(&cron, term).await, Ticked::default(), "it is paused");
+        assert_eq!(schedule(&bench).await.paused.unwrap().why, "deploy");
+        assert_eq!(bench.ledger.resume_schedule(&name("hourly"), bench.clock_now()).await.unwrap(), Some(true));
+        assert_eq!(tick(&cron, term).await.enqueued, 3, "{}", bench.name);
+        let runs = runs(&bench).await;
+        assert_eq!(runs[0].1, RunOutcome::Missed);
+        assert_eq!(runs[1..], [(8, RunOutcome::Enqueued), (9, RunOutcome::Enqueued), (10, RunOutcome::Enqueued)]);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_has_not_ended_is_waited_for_skipped_or_cancelled() {
+    for bench in benches().await {
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        let again = async |overlap: &str| {
+            let spec = spec("hourly", &format!(r#""cron": "0 * * * *", "overlap": "{overlap}""#));
+            bench.ledger.put_schedule(&spec, bench.clock_now()).await.unwrap();
+            tick(&cron, term).await;
+        };
+        let hours = async |count: u32| {
+            let mut enqueued = 0;
+            for _ in 0..count {
+                bench.advance(HOUR);
+                enqueued += tick(&cron, term).await.enqueued;
+            }
+            enqueued
+        };
+        again("skip").await;
+        assert_eq!(hours(3).await, 1, "{}: the first is still there", bench.name);
+        let first = bench.claim(1).await;
+        bench.finish(&first[0], retry("again")).await;
+        assert_eq!(hours(1).await, 0, "it is tried again, so it has not ended");
+        let first = bench.claim(1).await;
+        bench.finish(&first[0], Transition::Complete { result: None }).await;
+        assert_eq!(hours(1).await, 1, "now it has");
+
+        again("queue_one").await;
+        assert_eq!(hours(3).await, 0);
+        assert!(schedule(&bench).await.waiting_tick.is_some());
+        let second = bench.claim(5).await;
+        assert_eq!(second.len(), 1);
+        bench.finish(&second[0], Transition::Complete { result: None }).await;
+        assert_eq!(tick(&cron, term).await.enqueued, 1, "the one that waited");
+        assert_eq!(schedule(&bench).await.waiting_tick, None);
+
+        again("cancel_previous").await;
+        let running = bench.claim(1).await;
+        assert_eq!(hours(1).await, 1);
+        let view = bench.broker.job(Some(&bench.queue), &running[0].id).await.unwrap().unwrap();
+        assert!(view.cancel_requested, "the running one is asked to stop");
+        assert_eq!(hours(1).await, 1);
+        assert_eq!(waiting(&bench).await.len(), 1, "the waiting one is cancelled");
+
+        again("allow").await;
+        assert_eq!(hours(3).await, 3);
+        let outcomes: Vec<RunOutcome> = runs(&bench).await.into_iter().map(|(_, outcome)| outcome).collect();
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == RunOutcome::Skipped).count(), 5);
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_puts_a_tick_off_and_loses_none() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *", "missed": "all""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        tick(&cron, term).await;
+        let limits = Limits { depth: Some(1), ..Limits::default() };
+        bench.broker.limit(&bench.queue, &Subject::Queue, &limits).await.unwrap();
+        bench.advance(3 * HOUR);
+        assert_eq!(tick(&cron, term).await.enqueued, 1, "{}", bench.name);
+        for expected in 2..=3 {
+            let claimed = bench.claim(1).await;
+            bench.finish(&claimed[0], Transition::Complete { result: None }).await;
+            bench.advance(Duration::from_mins(2));
+            assert_eq!(tick(&cron, term).await.enqueued, 1, "tick {expected}");
+        }
+        assert_eq!(runs(&bench).await, [1, 2, 3].map(|hour| (hour, RunOutcome::Enqueued)));
+    }
+}
+
+#[tokio::test]
+async fn the_configuration_is_in_force_from_the_next_term_on() {
+    for bench in benches().await {
+        let configured = vec![spec("a", r#""cron": "@hourly""#), spec("b", r#""cron": "@daily""#)];
+        put(&bench, r#""cron": "@weekly""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        cron(&bench, configured.clone()).tick(term).await.unwrap();
+        let all = bench.ledger.schedules(None, 10).await.unwrap();
+        let told: Vec<_> = all.iter().map(|known| (known.spec.name.to_string(), known.managed_by)).collect();
+        let code = |name: &str| (name.to_owned(), ManagedBy::Code);
+        assert_eq!(told, [code("a"), code("b"), ("hourly".to_owned(), ManagedBy::Operator)], "{}", bench.name);
+        assert_eq!(bench.ledger.put_schedule(&configured[0], bench.clock_now()).await.unwrap(), Put::ManagedByCode);
+        assert_eq!(bench.ledger.delete_schedule(&name("a")).await.unwrap(), Some(ManagedBy::Code));
+
+        bench.advance(HOUR);
+        let term = bench.ledger.begin_term().await.unwrap();
+        let taken = vec![spec("a", r#""cron": "@hourly", "priority": 1"#), spec("hourly", r#""cron": "@daily""#)];
+        let ticked = cron(&bench, taken).tick(term).await.unwrap();
+        assert_eq!(ticked.enqueued, 0, "a schedule that was changed goes on from now");
+        let all = bench.ledger.schedules(None, 10).await.unwrap();
+        let told: Vec<_> = all.iter().map(|known| (known.spec.name.as_str(), known.revision - START)).collect();
+        assert_eq!(told, [("a", 1), ("hourly", 0)], "what an operator has made stays, what the file has no more goes");
+        assert_eq!(bench.ledger.delete_schedule(&name("hourly")).await.unwrap(), Some(ManagedBy::Operator));
+        assert_eq!(bench.ledger.delete_schedule(&name("hourly")).await.unwrap(), None);
+    }
+}
+
+/// More jobs than a broker takes in one call.
+#[tokio::test]
+async fn many_ticks_at_once_are_enqueued_in_slices() {
+    for bench in benches().await {
+        for number in 0..11 {
+            let each = spec(&format!("each-{number}"), r#""cron": "* * * * * *", "missed": "all", "missed_max": 1000"#);
+            bench.ledger.put_schedule(&each, bench.clock_now()).await.unwrap();
+        }
+        bench.advance(Duration::from_secs(1_000));
+        let term = bench.ledger.begin_term().await.unwrap();
+        assert_eq!(tick(&cron(&bench, vec![]), term).await.enqueued, 11_000, "{}", bench.name);
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_without_success_is_overdue_until_it_has_one() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *", "success_within": "3h""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        let recorder = bench.recorder();
+        let deadlines = Deadlines::new(bench.ledger.clone(), bench.clock.clone(), metrics(&bench));
+        tick(&cron, term).await;
+        bench.advance(3 * HOUR);
+        assert!(deadlines.check(term).await.unwrap().overdue.is_empty());
+        bench.advance(Duration::from_secs(1));
+        assert_eq!(deadlines.check(term).await.unwrap().overdue, [name("hourly")], "{}", bench.name);
+        assert!(deadlines.check(term).await.unwrap().overdue.is_empty(), "it is told once");
+        assert!(schedule(&bench).await.overdue_since.is_some());
+
+        tick(&cron, term).await;
+        let claimed = bench.claim(1).await;
+        bench.finish(&claimed[0], Transition::Complete { result: None }).await;
+        bench.record(&recorder, term).await;
+        deadlines.settle(term).await.unwrap();
+        assert_eq!(deadlines.check(term).await.unwrap().met, [name("hourly")]);
+        let known = schedule(&bench).await;
+        assert_eq!((known.overdue_since, known.last_success_at), (None, Some(bench.clock_now())));
+        let runs = bench.ledger.runs(&name("hourly"), None, 10).await.unwrap();
+        let enqueued = runs.iter().find(|run| run.outcome == RunOutcome::Enqueued).unwrap();
+        assert_eq!(enqueued.ended, Some((State::Completed, bench.clock_now())));
+        assert!(runs.iter().any(|run| run.outcome == RunOutcome::Overdue));
+    }
+}
