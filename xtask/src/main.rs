@@ -33,6 +33,7 @@ usage: cargo xtask <command>
   bench queue     measure; --peers beside others, --runs N, --only NAME, --jobs N, --json FILE, --markdown FILE
   bench export    the same of exports; --rows N, --slow-runs N of what takes minutes, --lovage FILE instead of a build
   bench audit     the same of the audit trail; --events N, --lovage FILE
+  bench history   the same of the history of jobs, without others; --jobs N
 ";
 
 fn main() -> ExitCode {
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ["bench", "queue", rest @ ..] => bench::queue(rest),
         ["bench", "export", rest @ ..] => bench::export(rest),
         ["bench", "audit", rest @ ..] => bench::audit(rest),
+        ["bench", "history", rest @ ..] => bench::history(rest),
         ["bench"] => bench::queue(&[]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    artifact, audit, completion, config, dashboard, demo, export, job, migrate, outbox, queue, up, worker,
+    artifact, audit, completion, config, dashboard, demo, export, failures, job, migrate, outbox, queue, schedule,
+    scheduler, up, worker,
 };
 use crate::config::Flags;
 use crate::error::{Failure, Outcome};
@@ -76,14 +77,21 @@ pub enum Command {
     Up(up::UpArgs),
     /// Run a worker, or look at workers and steer them
     Worker(worker::WorkerArgs),
+    /// Enqueue jobs by schedules, record history, remove what is old, anchor the audit trail: whichever of several schedulers leads
+    Scheduler(scheduler::SchedulerArgs),
     /// Show metrics of all queues and the numbers by which workers are scaled, over HTTP
     Dashboard(dashboard::DashboardArgs),
     /// Enqueue jobs, look at them and steer them
     #[command(subcommand)]
     Job(job::JobCommand),
+    /// Make schedules that enqueue jobs by the clock, look at them and steer them
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     /// Look at queues, pause and purge them
     #[command(subcommand)]
     Queue(queue::QueueCommand),
+    /// Show which failures are alike, how many there are and since when
+    Failures(failures::FailuresArgs),
     /// Take jobs from a table of another service's database, or from a spool
     #[command(subcommand)]
     Outbox(outbox::OutboxCommand),
@@ -117,7 +125,7 @@ impl Command {
     /// Whether the command runs until it is told to stop: its log is what a person watches.
     pub fn is_role(&self) -> bool {
         match self {
-            Self::Up(_) | Self::Dashboard(_) => true,
+            Self::Up(_) | Self::Scheduler(_) | Self::Dashboard(_) => true,
             Self::Worker(args) => args.command.is_none(),
             Self::Outbox(outbox::OutboxCommand::Relay(args)) => !args.once,
             _ => false,

@@ -16,7 +16,7 @@ use crate::rooms;
 /// Set when the image is built; a build by hand has none.
 const REVISION: Option<&str> = option_env!("LOVAGE_REVISION");
 
-/// What a worker of this process shows.
+/// What a worker or a scheduler of this process shows.
 pub struct Shown {
     /// How it stands.
     pub health: Arc<dyn Probed>,
@@ -24,22 +24,22 @@ pub struct Shown {
     pub metrics: Registry,
 }
 
-/// Opens the worker's door, if it is to have one.
-pub fn worker(config: &Config, shown: &Shown) -> Outcome<Option<Server>> {
+/// Opens the door of a worker or a scheduler, if it is to have one.
+pub fn role(config: &Config, shown: &Shown, name: &str) -> Outcome<Option<Server>> {
     let Some(address) = config.metrics_addr else { return Ok(None) };
     let door =
         Door::new(vec![Arc::clone(&shown.health)], exposition(vec![shown.metrics.clone()])?).token(token(config));
     let server = Server::start(address, door.routes()).map_err(|error| named(&error, "metrics_addr"))?;
-    info!(address = %server.address(), "probes and metrics of the worker");
+    info!(address = %server.address(), "probes and metrics of the {name}");
     Ok(Some(server))
 }
 
-/// Opens the dashboard's door at `address`. In a process with a worker it shows that one too.
-pub fn dashboard(config: &Config, address: SocketAddr, beside: Option<&Shown>) -> Outcome<Server> {
+/// Opens the dashboard's door at `address`. In a process with other roles it shows those, too.
+pub fn dashboard(config: &Config, address: SocketAddr, beside: &[&Shown]) -> Outcome<Server> {
     check(config, address)?;
     let dashboard = Dashboard::new(rooms::connect(config));
-    let probed = std::iter::once(dashboard.probed()).chain(beside.map(|shown| Arc::clone(&shown.health)));
-    let registries = beside.map(|shown| shown.metrics.clone()).into_iter().collect();
+    let probed = std::iter::once(dashboard.probed()).chain(beside.iter().map(|shown| Arc::clone(&shown.health)));
+    let registries = beside.iter().map(|shown| shown.metrics.clone()).collect();
     let door = Door::new(probed.collect(), exposition(registries)?)
         .gathering(Arc::new(dashboard.clone()))
         .with(dashboard.routes())

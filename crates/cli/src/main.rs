@@ -4,7 +4,6 @@
 //! (`commands/job/`), and the worker that ends it is put together here (`commands/worker.rs`, `rooms.rs`).
 
 mod adoption;
-mod anchoring;
 mod arguments;
 mod beside;
 mod commands;
@@ -13,6 +12,7 @@ mod doors;
 mod error;
 mod instant;
 mod lifecycle;
+mod nearest;
 mod output;
 mod rate;
 mod reference;
@@ -20,6 +20,8 @@ mod relaying;
 #[cfg(feature = "reports")]
 mod reports;
 mod rooms;
+mod schedules;
+mod scheduling;
 mod telemetry;
 mod trail;
 

@@ -25,6 +25,7 @@ pub async fn broker(config: &Config) -> Result<Arc<dyn Broker>, BrokerError> {
             retention: config.retention,
             max_payload_bytes: config.max_payload_bytes,
             events_kept: config.events_kept,
+            unrecorded_kept: config.unrecorded_kept,
             ..RedisConfig::default()
         };
         return Ok(Arc::new(RedisBroker::connect(redis).await?));
@@ -33,6 +34,7 @@ pub async fn broker(config: &Config) -> Result<Arc<dyn Broker>, BrokerError> {
         retention: config.retention,
         max_payload_bytes: config.max_payload_bytes,
         events_kept: config.events_kept,
+        unrecorded_kept: config.unrecorded_kept,
         synchronous_full: config.sqlite_synchronous_full,
         ..SqliteConfig::new(config.database_file())
     };

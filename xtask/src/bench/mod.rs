@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: our queue (here), our exports (`export`) and our audit trail (`audit`) beside their peers, in
+//! `cargo xtask bench`: our queue (here), our exports (`export`), our audit trail (`audit`) and our history (`history`) beside their peers, in
 //! one run, as a table of medians and ratios.
 //!
 //! Never part of the tests: a number that depends on the machine proves nothing about the code. `docs/benchmarks.md`
@@ -9,6 +9,7 @@ mod audit;
 mod case;
 mod cases;
 mod export;
+mod history;
 mod lovage;
 mod measures;
 mod options;
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 
 pub use audit::audit;
 pub use export::export;
+pub use history::history;
 use lovage::Lovage;
 use measures::MEASURES;
 use options::Options;

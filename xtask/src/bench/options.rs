@@ -21,6 +21,8 @@ pub const EXPORT: Defaults =
     Defaults { size: "--rows", usual: 1_000_000, least: 1_000, runs: 3, own: &["--slow-runs", "--lovage"] };
 /// `cargo xtask bench audit`: the size is that of the import, everything else is in proportion.
 pub const AUDIT: Defaults = Defaults { size: "--events", usual: 500_000, least: 10_000, runs: 3, own: &["--lovage"] };
+/// `cargo xtask bench history`: the size is that of the history that is searched, and of the backlog up to a million.
+pub const HISTORY: Defaults = Defaults { size: "--jobs", usual: 1_000_000, least: 10_000, runs: 3, own: &[] };
 
 /// Options of a benchmark.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the words behind `bench queue`, `bench export` or `bench audit`.
+    /// Reads the words behind `bench queue`, `bench export`, `bench audit` or `bench history`.
     pub fn read(words: &[&str], defaults: &Defaults) -> Result<Self> {
         let mut options = Self {
             peers: false,

@@ -37,7 +37,8 @@ pub fn table(samples: &Samples, measures: &[Measure], peers: &[&'static str]) ->
     aligned(rows)
 }
 
-fn aligned(mut rows: Vec<Vec<String>>) -> String {
+/// A table of these rows, the first one its head.
+pub fn aligned(mut rows: Vec<Vec<String>>) -> String {
     let columns = rows[0].len();
     rows.insert(1, vec!["---".to_owned(); columns]);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

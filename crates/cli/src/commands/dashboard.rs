@@ -14,7 +14,7 @@ pub struct DashboardArgs {}
 pub async fn run(context: Context, _args: &DashboardArgs) -> Outcome {
     let shutdown = lifecycle::listen()?;
     let config = context.config();
-    let server = doors::dashboard(config, config.http_addr, None)?;
+    let server = doors::dashboard(config, config.http_addr, &[])?;
     // Nothing is under way that would have to end first.
     shutdown.drain.cancelled().await;
     drop(server);

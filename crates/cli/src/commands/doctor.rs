@@ -1,6 +1,8 @@
 //! `lovage doctor`: is everything there that the settings name, and set up so that no job is lost?
 
-use lovage_ledger::Ledger;
+use std::time::Duration;
+
+use lovage_ledger::{Ledger, ManagedBy, Schedule};
 use serde::Serialize;
 
 use super::Context;
@@ -115,6 +117,58 @@ async fn ledger(context: &Context, findings: &mut Vec<Finding>) {
         Err(failure) => Err(failure.to_string()),
     };
     add(findings, "ledger", result);
+    schedules(config, findings).await;
+}
+
+/// How long a scheduler that leads takes at most to look at what is due.
+const BEHIND: Duration = Duration::from_mins(1);
+
+async fn schedules(config: &Config, findings: &mut Vec<Finding>) {
+    let result = match rooms::ledger(config).await {
+        Ok(Some(ledger)) => scheduled(config, &ledger).await,
+        Ok(None) if config.schedules.0.is_empty() => return,
+        Ok(None) => {
+            Err("the configuration has some, and without ledger.url (LOVAGE_LEDGER__URL) nobody runs them".to_owned())
+        }
+        // The ledger's own finding says so.
+        Err(_) => return,
+    };
+    add(findings, "schedules", result);
+}
+
+async fn scheduled(config: &Config, ledger: &Ledger) -> Result<String, String> {
+    let now = Context::now();
+    let all = super::schedule::all(ledger).await.map_err(|failure| failure.to_string())?;
+    let paused = all.iter().filter(|schedule| schedule.paused.is_some()).count();
+    let overdue: Vec<&str> = all
+        .iter()
+        .filter(|schedule| schedule.overdue_since.is_some() && schedule.paused.is_none())
+        .map(|schedule| schedule.spec.name.as_str())
+        .collect();
+    let text = format!("{}, {paused} paused, {} overdue", all.len(), overdue.len());
+    if let [first, ..] = overdue.as_slice() {
+        return Err(format!("{text} ({}): `lovage schedule history {first}` says why", overdue.join(", ")));
+    }
+    let taken = |schedule: &&Schedule| {
+        let configured = config.schedules.0.iter().any(|spec| spec.name == schedule.spec.name);
+        configured && schedule.managed_by == ManagedBy::Operator
+    };
+    if let Some(Schedule { spec, .. }) = all.iter().find(taken) {
+        let name = &spec.name;
+        let help = format!("`lovage schedule delete {name}` lets it in, or give it another name");
+        return Err(format!(
+            "{text}; {name} of the configuration has the name of one that an operator has made: {help}"
+        ));
+    }
+    let late = |schedule: &&Schedule| {
+        schedule.paused.is_none() && schedule.next_at.is_some_and(|next| next.plus(BEHIND) < now)
+    };
+    match all.iter().filter(late).count() {
+        0 => Ok(text),
+        late => Err(format!(
+            "{text}; nobody runs {late} of them: start `lovage scheduler`, or read the log of the one that runs"
+        )),
+    }
 }
 
 async fn anchored(config: &Config, ledger: &Ledger) -> Result<String, String> {

@@ -8,11 +8,14 @@ pub mod dashboard;
 pub mod demo;
 pub mod doctor;
 pub mod export;
+pub mod failures;
 pub mod job;
 mod lines;
 pub mod migrate;
 pub mod outbox;
 pub mod queue;
+pub mod schedule;
+pub mod scheduler;
 pub mod up;
 mod whole;
 pub mod worker;
@@ -85,12 +88,15 @@ pub async fn run(cli: Cli, output: Output) -> Outcome {
     match cli.command {
         Command::Up(args) => up::run(context, &args).await,
         Command::Worker(args) => worker::run(context, args).await,
+        Command::Scheduler(args) => scheduler::run(context, &args).await,
         Command::Dashboard(args) => dashboard::run(context, &args).await,
         Command::Job(command) => job::run(&context, command).await,
+        Command::Schedule(command) => schedule::run(&context, command).await,
         Command::Queue(command) => queue::run(&context, command).await,
         Command::Outbox(command) => outbox::run(&context, command).await,
         Command::Export(command) => export::run(&context, command).await,
         Command::Artifact(command) => artifact::run(&context, command).await,
+        Command::Failures(args) => failures::run(&context, &args).await,
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Migrate(command) => migrate::run(&context, command).await,
         Command::Doctor => doctor::run(&context).await,

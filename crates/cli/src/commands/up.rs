@@ -4,12 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use clap::Args;
 use lovage_probes::Server;
+use tracing::warn;
 
 use super::Context;
+use crate::beside::Beside;
 use crate::config::Origin;
 use crate::doors::Shown;
 use crate::error::Outcome;
-use crate::{adoption, anchoring, doors, lifecycle, relaying, rooms};
+use crate::{adoption, doors, lifecycle, relaying, rooms, scheduling};
 
 /// Options of `lovage up`.
 #[derive(Debug, Args)]
@@ -27,25 +29,34 @@ pub async fn run(context: Context, _args: &UpArgs) -> Outcome {
     let shutdown = lifecycle::listen()?;
     let settings = rooms::worker_config(config)?;
     let (worker, shown) = rooms::worker_shown(config, settings.clone(), handlers);
-    let _door = doors::worker(config, &shown)?;
-    let dashboard = dashboard(&context, &shown)?;
+    let _door = doors::role(config, &shown, "worker")?;
+    let scheduler = ledger.as_ref().map(|ledger| scheduling::scheduler(config, ledger)).transpose()?;
+    if scheduler.is_none() && !config.schedules.0.is_empty() {
+        warn!("the schedules of the configuration need a ledger: set ledger.url, and nobody runs them until then");
+    }
+    let dashboard = dashboard(&context, &shown, scheduler.as_ref().map(|(_, shown)| shown))?;
     context.output.note(&banner(&context, debug, dashboard.address()));
     let adopting = adoption::start(config, &settings.id, &shutdown, false).await?;
     let relaying = relaying::start(config, &shutdown, false).await?;
-    let _anchoring = ledger.map(|ledger| anchoring::start(config, ledger));
+    let mut scheduling = Beside::new(&shutdown);
+    if let Some((scheduler, _)) = scheduler {
+        scheduling.spawn(scheduler.run(scheduling.stop.clone()));
+    }
     let ended = worker.run(shutdown).await;
     adopting.end().await;
     relaying.end().await;
+    scheduling.end().await;
     ended?;
     Ok(())
 }
 
 /// Whoever only tries Lovage out has not chosen a port: if the built-in one is taken, any other will do.
-fn dashboard(context: &Context, shown: &Shown) -> Outcome<Server> {
+fn dashboard(context: &Context, worker: &Shown, scheduler: Option<&Shown>) -> Outcome<Server> {
+    let shown: Vec<&Shown> = std::iter::once(worker).chain(scheduler).collect();
     let config = context.config();
-    let opened = doors::dashboard(config, config.http_addr, Some(shown));
+    let opened = doors::dashboard(config, config.http_addr, &shown);
     if opened.is_err() && context.loaded.origin("http_addr") == Origin::Default {
-        return doors::dashboard(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(shown));
+        return doors::dashboard(config, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &shown);
     }
     opened
 }

@@ -82,7 +82,7 @@ pub async fn run(context: Context, args: WorkerArgs) -> Outcome {
     let (worker, shown) = rooms::worker_shown(config, settings, handlers);
     // Open before anything takes long, and closed only when the worker has ended: while it drains, that is what the probes
     // say.
-    let _door = doors::worker(config, &shown)?;
+    let _door = doors::role(config, &shown, "worker")?;
     let adopting = adoption::start(config, &id, &shutdown, exits).await?;
     let relaying = relaying::start(config, &shutdown, exits).await?;
     let ended = worker.run(shutdown).await;

@@ -7,7 +7,7 @@ use lovage_jobs::Dataset;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::{ConfigError, Loaded, Origin};
+use super::{ConfigError, Loaded, Origin, schedules, settings, unknown};
 
 /// Settings that may also be written as a table: names with values.
 const PAIRS: [&str; 2] = ["queues", "exports.keep_by_tenant"];
@@ -44,6 +44,7 @@ impl File<'_> {
             let key =
                 if prefix.is_empty() { name.get_ref().to_string() } else { format!("{prefix}.{}", name.get_ref()) };
             match value.get_ref() {
+                _ if key == "schedules" => self.schedules(loaded, value)?,
                 DeValue::Table(_) if key == "datasets" => self.datasets(loaded)?,
                 DeValue::Table(inner) if !PAIRS.contains(&key.as_str()) => self.table(loaded, &key, inner)?,
                 _ => self.value(loaded, &key, name, value)?,
@@ -64,6 +65,15 @@ impl File<'_> {
         Ok(())
     }
 
+    /// Schedules have a form of their own, too, with errors that name the schedule and the field.
+    fn schedules(&self, loaded: &mut Loaded, value: &Spanned<DeValue<'_>>) -> Result<(), ConfigError> {
+        for (spec, line) in schedules::read(self.path, self.text, value)? {
+            loaded.origins.insert(format!("schedules.{}", spec.name), Origin::File(self.path.to_owned(), line));
+            loaded.config.schedules.0.push(spec);
+        }
+        Ok(())
+    }
+
     fn value(
         &self,
         loaded: &mut Loaded,
@@ -75,7 +85,12 @@ impl File<'_> {
         let text = scalar(value.get_ref()).ok_or_else(|| ConfigError {
             place: origin.to_string(),
             key: Some(key.to_owned()),
-            problem: format!("{key}: is of type {}; use a text, a number or true/false", value.get_ref().type_str()),
+            problem: if settings::is_key(key) {
+                let form = value.get_ref().type_str();
+                format!("{key}: is of type {form}; use a text, a number or true/false")
+            } else {
+                unknown("setting", key, &settings::keys())
+            },
         })?;
         loaded.set(key, &text, origin)
     }
@@ -98,6 +113,7 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-fn line(text: &str, offset: usize) -> usize {
+/// The line of a place in a text, from 1.
+pub fn line(text: &str, offset: usize) -> usize {
     text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }

@@ -8,6 +8,7 @@ mod environment;
 mod file;
 mod keeps;
 mod machine;
+mod schedules;
 mod secret;
 mod settings;
 mod values;
@@ -22,15 +23,19 @@ use std::time::Duration;
 
 use lovage_broker::{RedisTls, Retention};
 use lovage_core::limits::MAX_PAYLOAD_BYTES;
+use lovage_core::{Kind, ScheduleName};
 use lovage_jobs::Dataset;
 
 pub use adoptions::Adoptions;
 pub use file::read_datasets;
 pub use keeps::Keeps;
 pub use machine::{host, no_color, user};
+pub use schedules::{Schedules, read_schedules};
 pub use secret::Secret;
 pub use settings::SETTINGS;
 pub use weights::Weights;
+
+use crate::nearest::nearest;
 
 /// The file that is read when it exists and no other is named.
 pub const FILE_NAME: &str = "lovage.toml";
@@ -57,8 +62,14 @@ pub struct Config {
     pub sources: BTreeMap<String, Secret>,
     /// What may be exported, by name. Only a file can say it.
     pub datasets: BTreeMap<String, Dataset>,
+    /// What is enqueued when. Only a file can say it.
+    pub schedules: Schedules,
     /// What exports may do.
     pub exports: ExportSettings,
+    /// How long the history of jobs is kept.
+    pub history_keep: Duration,
+    /// Kinds whose arguments and results are not kept in it.
+    pub history_without_arguments: Vec<Kind>,
     /// What is recorded in the audit trail, and how it is anchored.
     pub audit: AuditSettings,
     /// What one report may take.
@@ -87,6 +98,8 @@ pub struct Config {
     pub max_payload_bytes: usize,
     /// Events kept in a queue's stream.
     pub events_kept: usize,
+    /// Events and ended jobs kept beyond that until they are recorded elsewhere.
+    pub unrecorded_kept: usize,
     /// Whether the embedded broker waits for the disk at each commit.
     pub sqlite_synchronous_full: bool,
     /// Whether the `debug.*` kinds are served.
@@ -196,7 +209,10 @@ impl Default for Config {
             database_url: None,
             sources: BTreeMap::new(),
             datasets: BTreeMap::new(),
+            schedules: Schedules::default(),
             exports: ExportSettings::default(),
+            history_keep: Duration::from_hours(24 * 90),
+            history_without_arguments: values::kinds("audit.write").unwrap_or_default(),
             audit: AuditSettings::default(),
             reports: ReportSettings::default(),
             storage_url: None,
@@ -211,6 +227,7 @@ impl Default for Config {
             metrics_public: false,
             max_payload_bytes: MAX_PAYLOAD_BYTES,
             events_kept: 100_000,
+            unrecorded_kept: 500_000,
             sqlite_synchronous_full: true,
             debug_kinds: false,
             retention: Retention::default(),
@@ -299,6 +316,11 @@ impl Loaded {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
+    /// Where a schedule of the file stands.
+    pub fn schedule(&self, name: &ScheduleName) -> Option<&Origin> {
+        self.origins.get(&format!("schedules.{name}"))
+    }
+
     /// Sets `key` from text. The caller says where the text stood.
     fn set(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), ConfigError> {
         let failed = |problem: String| ConfigError { place: origin.to_string(), key: Some(key.to_owned()), problem };
@@ -317,13 +339,8 @@ impl Loaded {
 
 /// `unknown setting "quues"; did you mean "queues"?`
 fn unknown(what: &str, name: &str, known: &[String]) -> String {
-    let nearest = known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match nearest {
-        Some((_, candidate)) => format!("unknown {what} {name:?}; did you mean {candidate:?}?"),
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(candidate) => format!("unknown {what} {name:?}; did you mean {candidate:?}?"),
         None => format!("unknown {what} {name:?}; `lovage reference` lists them all"),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lovage_core::duration;
 
-use super::values::{REDIS, address, age, flag, listen, number, optional, path, shown, token};
+use super::values::{REDIS, address, age, flag, kinds, listen, number, optional, path, shown, token};
 use super::{Config, Secret};
 
 /// One setting.
@@ -182,6 +182,14 @@ pub static SETTINGS: &[Setting] = &[
         |c, text| c.events_kept = number(text, 1_000, 100_000_000)?
     ),
     setting!(
+        "unrecorded_kept",
+        "LOVAGE_UNRECORDED_KEPT",
+        "Events of each queue, and ended jobs of each state, kept beyond events_kept and the retention until they are \
+         recorded, 0 to 100000000.",
+        |c| c.unrecorded_kept.to_string(),
+        |c, text| c.unrecorded_kept = number(text, 0, 100_000_000)?
+    ),
+    setting!(
         "sqlite_synchronous_full",
         "LOVAGE_SQLITE_SYNCHRONOUS_FULL",
         "Whether the embedded broker waits for the disk at each commit; false may lose the last moments on a power cut.",
@@ -251,9 +259,23 @@ pub static SETTINGS: &[Setting] = &[
     setting!(
         "ledger.url",
         "LOVAGE_LEDGER__URL",
-        "Database of the ledger, which has the audit trail: postgres: or sqlite:; empty for ledger.db in data_dir.",
+        "Database of the ledger, which has history and audit trail: postgres: or sqlite:; empty for ledger.db in data_dir.",
         |c| shown(c.ledger_url.as_ref()),
         |c, text| c.ledger_url = address(text, &["postgres", "postgresql", "sqlite"])?
+    ),
+    setting!(
+        "history.keep",
+        "LOVAGE_HISTORY__KEEP",
+        "How long the history of jobs is kept after they have ended.",
+        |c| duration::exact(c.history_keep),
+        |c, text| c.history_keep = age(text)?
+    ),
+    setting!(
+        "history.without_arguments",
+        "LOVAGE_HISTORY__WITHOUT_ARGUMENTS",
+        "Kinds whose arguments and results are not kept in the history.",
+        |c| c.history_without_arguments.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+        |c, text| c.history_without_arguments = kinds(text)?
     ),
     setting!(
         "audit.operators",
@@ -404,8 +426,13 @@ pub static SETTINGS: &[Setting] = &[
 /// All names that a file may use, for the nearest-name hint.
 pub fn keys() -> Vec<String> {
     let mut keys: Vec<String> = SETTINGS.iter().map(|setting| setting.key.to_owned()).collect();
-    keys.push("sources.NAME.url".to_owned());
+    keys.extend(["sources.NAME.url", "datasets", "schedules"].map(str::to_owned));
     keys
+}
+
+/// Whether a setting with one value has this name.
+pub fn is_key(key: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.key == key) || source_name(key).is_some()
 }
 
 /// The name in `sources.NAME.url`; nothing if the key is not of that form, an error if the name cannot be used.

@@ -84,6 +84,56 @@ fn a_value_that_cannot_be_used_says_what_can() {
 }
 
 #[test]
+fn the_example_of_a_schedule_in_the_reference_file_is_one() {
+    let reference = reference();
+    let example = reference.lines().skip_while(|line| *line != "# [[schedules]]").map(|line| &line[2..]);
+    let loaded = from_file(&example.collect::<Vec<_>>().join("\n")).unwrap();
+    let [spec] = loaded.config.schedules.0.as_slice() else { panic!("one schedule") };
+    assert_eq!((spec.timezone.as_str(), spec.overlap), ("Asia/Shanghai", lovage_core::schedule::Overlap::Skip));
+    assert_eq!(spec.success_within, Some(Duration::from_hours(26)));
+    let job = spec.job(crate::instant::parse("2026-11-23T18:30:00Z").unwrap(), &jiff::tz::TimeZone::UTC);
+    assert_eq!(job.args.get(), r#"{"dataset":"orders","params":{"day":"2026-11-22"}}"#);
+    assert!(matches!(loaded.schedule(&spec.name), Some(Origin::File(_, 1))));
+}
+
+#[test]
+fn what_is_wrong_with_a_schedule_is_told_with_line_name_and_field() {
+    let schedule = |more: &str| {
+        let base = "name = \"nightly\"\ncron = \"@daily\"\nqueue = \"q\"\n";
+        format!("[[schedules]]\n{base}{more}\n")
+    };
+    let full = |more: &str| schedule(&format!("kind = \"k\"\n{more}"));
+    for (text, line, field, part) in [
+        (full("timezone = \"Europe/Berln\""), 6, "timezone", "did you mean \"Europe/Berlin\"?"),
+        (full("overlapp = \"skip\""), 6, "overlapp", "did you mean \"overlap\"?"),
+        (full("args = \"{{ tick.dat }}\""), 6, "args", "there is no placeholder"),
+        (full("args = { n = nan }"), 6, "args", "JSON has no nan"),
+        (full("jitter = 5"), 6, "jitter", "invalid type"),
+        (full("").replace("@daily", "1--100000000 * * * *"), 3, "cron", "minute"),
+        (full("").replace("@daily", "@every 10ms"), 3, "cron", "1s"),
+        (schedule(""), 1, "kind", "is missing"),
+        (full("") + &full(""), 7, "name", "schedule nightly stands in line 1, too"),
+        ("[schedules.nightly]\ncron = \"@daily\"".to_owned(), 1, "schedules", "begin each schedule with [[schedules]]"),
+        ("\n[[schedule]]\nname = \"n\"".to_owned(), 2, "schedule", "did you mean \"schedules\"?"),
+    ] {
+        let error = from_file(&text).unwrap_err();
+        assert_eq!((error.place, error.key.as_deref()), (format!("lovage.toml:{line}"), Some(field)), "{text}");
+        assert!(error.problem.contains(part), "{text}: {}", error.problem);
+    }
+}
+
+#[test]
+fn numbers_of_a_schedules_arguments_stay_exact() {
+    let text = "[[schedules]]\nname = \"n\"\ncron = \"@daily\"\nqueue = \"q\"\nkind = \"k\"\n\
+                args = { big = 9007199254740993, huge = 12345678901234567890, hex = 0x1_0, e = 1.10, at = 2026-01-01, l = [true, +1_000] }\n";
+    let loaded = from_file(text).unwrap();
+    assert_eq!(
+        loaded.config.schedules.0[0].args.get(),
+        r#"{"at":"2026-01-01","big":9007199254740993,"e":1.10,"hex":16,"huge":12345678901234567890,"l":[true,1000]}"#
+    );
+}
+
+#[test]
 fn tenants_keep_their_files_as_a_text_or_a_table_says() {
     for text in ["[exports]\nkeep_by_tenant = \"acme=7d\"", "[exports.keep_by_tenant]\nacme = \"7d\""] {
         let keeps = from_file(text).unwrap().config.exports.keep_by_tenant;

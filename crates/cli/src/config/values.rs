@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use lovage_core::duration;
+use lovage_core::{Kind, duration};
 
 use super::Secret;
 
@@ -64,6 +64,12 @@ pub(super) fn token(text: &str) -> Result<Option<Secret>, String> {
         return Err(format!("is no token that can be used; {help}"));
     }
     Ok(Some(Secret::new(text)))
+}
+
+/// Kinds with commas between.
+pub(super) fn kinds(text: &str) -> Result<Vec<Kind>, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(|name| name.parse().map_err(|invalid: lovage_core::Invalid| invalid.to_string())).collect()
 }
 
 pub(super) fn age(text: &str) -> Result<Duration, String> {

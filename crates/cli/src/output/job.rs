@@ -108,14 +108,19 @@ impl From<JobView> for JobLine {
 impl JobLine {
     /// The table of `lovage job list`, with ages as seen at `now`.
     pub fn table(lines: &[Self], now: Timestamp) -> Table {
+        Self::table_of(lines.iter().map(|line| (line, false)), now)
+    }
+
+    /// The same of jobs of which some are gone from their queue.
+    pub fn table_of<'a>(lines: impl Iterator<Item = (&'a Self, bool)>, now: Timestamp) -> Table {
         let head = ["job", "queue", "kind", "state", "attempt", "priority", "age", "note"];
         let mut table = Table::new(&head, "No jobs.");
-        for line in lines {
+        for (line, gone) in lines {
             table.row(vec![
                 line.id.to_string(),
                 line.queue.to_string(),
                 line.kind_text().to_owned(),
-                line.state.to_string(),
+                if gone { format!("{} (gone)", line.state) } else { line.state.to_string() },
                 line.attempt.to_string(),
                 line.priority.level().to_string(),
                 duration::human(now.since(line.enqueued_at.0)),
@@ -160,6 +165,16 @@ impl JobLine {
             page.row("error", &format!("attempt {} at {}, {class}: {}", error.attempt, error.at, error.message));
         }
         page.text()
+    }
+
+    /// Whether a worker has it.
+    pub fn is_running(&self) -> bool {
+        self.state == State::Running
+    }
+
+    /// The number of its latest run.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// The message of the latest error, if there is one.

@@ -7,6 +7,8 @@ mod flow;
 mod job;
 mod page;
 mod queue;
+mod record;
+mod schedule;
 mod table;
 mod worker;
 
@@ -17,7 +19,10 @@ use serde::Serialize;
 pub use export::{DeletionLine, ExportLine, ExportPage};
 pub use flow::{FlowLine, limits};
 pub use job::{JobLine, progress_text};
+pub use page::Page;
 pub use queue::QueueLine;
+pub use record::RecordLine;
+pub use schedule::{RunLine, ScheduleLine};
 pub use table::{Table, clean};
 pub use worker::WorkerLine;
 

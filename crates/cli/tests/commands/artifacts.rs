@@ -99,9 +99,17 @@ fn the_demo_writes_to_s3_and_its_file_is_verified_there() {
 fn people_see_the_way_of_the_demo() {
     let place = Place::new();
     let ran = place.run(&["demo"]).ok();
-    for part in
-        ["FORMAT", "csv for Excel", "orders.xlsx", "orders.parquet", "orders.csv.zst", "100000", "artifact verify "]
-    {
+    for part in [
+        "FORMAT",
+        "csv for Excel",
+        "orders.xlsx",
+        "orders.parquet",
+        "orders.csv.zst",
+        "100000",
+        "artifact verify ",
+        "A schedule (@every 1s) fired at ",
+        "2 of its 2 jobs are completed",
+    ] {
         assert!(ran.out.contains(part), "{part:?} is not in {}", ran.out);
     }
     assert!(ran.err.contains("broker   embedded SQLite"), "{}", ran.err);

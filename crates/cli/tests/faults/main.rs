@@ -13,4 +13,5 @@ mod slots;
 mod stage;
 mod stopping;
 mod stores;
+mod ticks;
 mod twenty_points;

@@ -50,6 +50,12 @@ pub struct Content {
 impl Postgres {
     /// Makes a cluster and starts it. Everybody on this machine may connect as `postgres` without a password.
     pub fn start() -> Result<Self> {
+        // The defaults of the package but for the cache, which holds most of a million rows.
+        Self::start_with(&["shared_buffers=256MB", "max_wal_size=4GB"])
+    }
+
+    /// The same with these settings instead of the package's defaults.
+    pub fn start_with(settings: &[&str]) -> Result<Self> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let folder = std::env::temp_dir().join(format!("lovage-bench-postgres-{}-{port}", std::process::id()));
         fs::create_dir_all(&folder)?;
@@ -65,12 +71,12 @@ impl Postgres {
                 .arg(&data),
         )?;
         let log = fs::File::create(folder.join("log"))?;
-        // The defaults of the package but for the cache, which holds most of a million rows, and the socket.
         let process = as_server_user(root, "postgres", &folder)?
             .arg("-D")
             .arg(&data)
             .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "unix_socket_directories="])
-            .args(["-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB", "-c", "lc_messages=C"])
+            .args(["-c", "lc_messages=C"])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

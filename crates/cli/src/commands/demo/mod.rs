@@ -1,7 +1,8 @@
 //! `lovage demo`: real exports of a sample database, in every format, through queue, worker and storage, and an audit trail
-//! that is written and verified, from nothing.
+//! that is written and verified, from nothing; and a schedule that fires meanwhile.
 
 mod sample;
+mod schedule;
 mod trail;
 
 use std::time::Duration;
@@ -46,6 +47,7 @@ pub struct DemoArgs {
 struct Shown {
     files: Vec<Made>,
     audit: trail::Trail,
+    schedule: schedule::Ticked,
     duration_ms: u64,
     /// A command that reads the first file again.
     verify: String,
@@ -74,6 +76,7 @@ pub async fn run(context: &Context, args: &DemoArgs) -> Outcome {
     note(&format!("  storage  {}", config.storage()));
 
     let begun = Instant::now();
+    let ticking = schedule::start(&config).await?;
     let broker = context.broker().await?;
     let mut sources = rooms::sources(&config)?;
     sources.add(SOURCE, &format!("sqlite:{}", sample.display()))?;
@@ -108,7 +111,8 @@ pub async fn run(context: &Context, args: &DemoArgs) -> Outcome {
     let first = files.first().map(|file| file.artifact.clone()).unwrap_or_default();
     let verify = format!("{} artifact verify {}", program(), quoted(&first));
     let audit = trail::write(&config).await?;
-    let shown = Shown { files, audit, duration_ms: begun.elapsed().as_millis() as u64, verify };
+    let schedule = ticking.ended().await?;
+    let shown = Shown { files, audit, schedule, duration_ms: begun.elapsed().as_millis() as u64, verify };
     context.output.one(&shown, || shown.text())
 }
 
@@ -143,9 +147,10 @@ impl Shown {
         }
         let total = Duration::from_millis(self.duration_ms).as_secs_f64();
         format!(
-            "{}\n{}\nAll in {total:.2} s. Check a file against its manifest:\n  {}",
+            "{}\n{}\n{}\nAll in {total:.2} s. Check a file against its manifest:\n  {}",
             table.render(),
             self.audit.text(),
+            self.schedule.text(),
             self.verify
         )
     }

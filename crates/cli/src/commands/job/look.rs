@@ -5,6 +5,7 @@ use lovage_broker::{Broker, ListQuery};
 use lovage_core::limits::MAX_PAGE;
 use lovage_core::{JobId, JobView, Kind, QueueName, State};
 
+use super::history;
 use crate::commands::Context;
 use crate::commands::queue::JobState;
 use crate::error::Outcome;
@@ -41,18 +42,26 @@ pub struct ListArgs {
     /// Show all jobs
     #[arg(long, conflicts_with = "limit")]
     all: bool,
+    /// Search the history of all queues, e.g. 'state:discarded kind:export.* created:<7d args.user.id:42'
+    #[arg(long, value_name = "FILTER", conflicts_with_all = ["queue", "state", "kind", "tag"])]
+    filter: Option<String>,
+    /// Go on where an earlier search ended
+    #[arg(long, value_name = "CURSOR", requires = "filter", conflicts_with = "all")]
+    cursor: Option<String>,
 }
 
 /// Shows one job.
 pub async fn get(context: &Context, args: &GetArgs) -> Outcome {
-    let broker = context.broker().await?;
-    let view = super::find(&*broker, args.queue.as_ref(), &args.id).await?;
-    let line = JobLine::from(view);
+    let line = history::with_attempts(context, args.queue.as_ref(), &args.id).await?;
     context.output.one(&line, || line.page(Context::now()))
 }
 
 /// Lists jobs.
 pub async fn list(context: &Context, args: &ListArgs) -> Outcome {
+    if let Some(filter) = &args.filter {
+        let limit = if args.all { usize::MAX } else { args.limit };
+        return history::search(context, filter, limit, args.cursor.clone()).await;
+    }
     let broker = context.broker().await?;
     let limit = if args.all { usize::MAX } else { args.limit };
     // One more than wanted tells whether there are more.

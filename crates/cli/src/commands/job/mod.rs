@@ -2,6 +2,7 @@
 
 mod act;
 pub mod enqueue;
+mod history;
 mod logs;
 mod look;
 mod ndjson;
@@ -14,7 +15,8 @@ use clap::Subcommand;
 use lovage_broker::Broker;
 use lovage_core::{JobId, JobView, QueueName};
 
-pub use new_job::JobOptions;
+pub use history::PATIENCE;
+pub use new_job::{JobOptions, json as args_json, metadata};
 pub use run::{PrivateQueue, Work};
 pub use watch::conclude;
 
@@ -30,7 +32,7 @@ pub enum JobCommand {
     Run(Box<run::RunArgs>),
     /// Show one job with everything that is known about it
     Get(look::GetArgs),
-    /// List jobs by queue and state
+    /// List jobs by queue and state, or search the history with --filter
     List(look::ListArgs),
     /// Cancel jobs: waiting ones at once, running ones as soon as their handler notices
     Cancel(act::ActArgs),

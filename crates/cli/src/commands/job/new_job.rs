@@ -171,7 +171,8 @@ fn at(field: &str, text: &str) -> Outcome<Timestamp> {
     instant::parse(text).map_err(|problem| Failure::usage(field, format!("{field}: {problem}")))
 }
 
-fn metadata(pairs: &[String]) -> Outcome<BTreeMap<String, String>> {
+/// Pairs of `KEY=VALUE`.
+pub fn metadata(pairs: &[String]) -> Outcome<BTreeMap<String, String>> {
     let mut entries = BTreeMap::new();
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=').filter(|(key, _)| !key.is_empty()) else {

@@ -1,0 +1,103 @@
+//! `lovage schedule pause` and `lovage schedule resume`.
+
+use clap::Args;
+use lovage_core::schedule::{Missed, due};
+use lovage_core::{ScheduleName, Timestamp};
+use lovage_ledger::Schedule;
+use serde_json::json;
+
+use super::put::next_in_words;
+use super::{find, target, zone_of};
+use crate::commands::Context;
+use crate::error::Outcome;
+use crate::rooms;
+use crate::trail::Trail;
+
+/// Options of `schedule pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The schedule
+    name: ScheduleName,
+    /// Why, for whoever finds it paused
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
+    /// Who, if not the user of this shell
+    #[arg(long)]
+    by: Option<String>,
+}
+
+/// Options of `schedule resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The schedule
+    name: ScheduleName,
+}
+
+/// Stops a schedule's ticks.
+pub async fn pause(context: &Context, args: PauseArgs) -> Outcome {
+    let PauseArgs { name, why, by } = args;
+    let ledger = rooms::required_ledger(context.config()).await?;
+    find(&ledger, &name).await?;
+    let trail = Trail::open(context).await?;
+    let by = by.unwrap_or_else(crate::config::user);
+    if !ledger.pause_schedule(&name, (&by, &why), Context::now()).await? {
+        find(&ledger, &name).await?;
+    }
+    let answer = json!({ "name": name, "paused": { "by": by, "why": why } });
+    trail.record("schedule.pause", target(&name), &answer).await?;
+    context.output.one(&answer, || format!("Schedule {name} is paused until `lovage schedule resume {name}`."))
+}
+
+/// Lets a schedule go on.
+pub async fn resume(context: &Context, args: &ResumeArgs) -> Outcome {
+    let name = &args.name;
+    let ledger = rooms::required_ledger(context.config()).await?;
+    let schedule = find(&ledger, name).await?;
+    let trail = Trail::open(context).await?;
+    let now = Context::now();
+    let was_paused = ledger.resume_schedule(name, now).await? == Some(true);
+    let missed = if was_paused { Missing::of(&schedule, now) } else { Missing { run: 0, left_out: 0 } };
+    let policy = schedule.spec.missed;
+    let answer = json!({
+        "name": name, "was_paused": was_paused, "missed": policy,
+        "missed_ticks": { "run": missed.run, "left_out": missed.left_out },
+    });
+    if was_paused {
+        trail.record("schedule.resume", target(name), &answer).await?;
+    }
+    context.output.one(&answer, || {
+        if !was_paused {
+            return format!("Schedule {name} was not paused.");
+        }
+        format!("Schedule {name} is resumed: {}, {}.", missed.text(policy), next_in_words(&schedule.spec, now))
+    })
+}
+
+/// Ticks that came while a schedule was paused.
+struct Missing {
+    run: u64,
+    left_out: u64,
+}
+
+impl Missing {
+    fn of(schedule: &Schedule, now: Timestamp) -> Self {
+        let due = due(&schedule.spec, &zone_of(&schedule.spec), schedule.last_tick, now);
+        Self { run: due.ticks.len() as u64, left_out: due.missed }
+    }
+
+    fn text(&self, policy: Missed) -> String {
+        let policy = match policy {
+            Missed::Skip => "skip",
+            Missed::Once => "once",
+            Missed::All => "all",
+        };
+        match (self.run, self.left_out) {
+            (0, 0) => "no tick was missed".to_owned(),
+            (run, 0) => format!("{run} missed ticks run now (missed = {policy:?})"),
+            (0, left_out) => format!("{left_out} missed ticks are left out (missed = {policy:?})"),
+            (run, left_out) => {
+                format!("of the missed ticks {run} run now and {left_out} are left out (missed = {policy:?})")
+            }
+        }
+    }
+}
