@@ -121,6 +121,27 @@ async fn a_tick_is_not_enqueued_again_when_its_job_is_gone() {
     }
 }
 
+/// A leader was lost after it had enqueued a job and before it wrote that down: the job is the run before all the same.
+#[tokio::test]
+async fn a_job_that_was_enqueued_and_not_written_down_is_not_overlapped() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *", "overlap": "skip""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        tick(&cron, term).await;
+        bench.advance(HOUR);
+        let lost = spec("hourly", r#""cron": "0 * * * *", "overlap": "skip""#)
+            .job(bench.clock_now(), &jiff::tz::TimeZone::UTC);
+        bench.broker.enqueue(vec![lost]).await.unwrap();
+        assert_eq!(bench.claim(1).await.len(), 1);
+        bench.advance(2 * HOUR);
+        assert_eq!(tick(&cron, term).await.enqueued, 0, "{}: it still runs", bench.name);
+        let runs = runs(&bench).await;
+        assert!(runs.contains(&(1, RunOutcome::Enqueued)) && runs.contains(&(3, RunOutcome::Skipped)), "{runs:?}");
+        assert!(schedule(&bench).await.last_job.is_some());
+    }
+}
+
 #[tokio::test]
 async fn ticks_missed_while_nobody_leads_or_a_schedule_is_paused_follow_the_policy() {
     for bench in benches().await {
@@ -232,7 +253,7 @@ async fn the_configuration_is_in_force_from_the_next_term_on() {
         let term = bench.ledger.begin_term().await.unwrap();
         let taken = vec![spec("a", r#""cron": "@hourly", "priority": 1"#), spec("hourly", r#""cron": "@daily""#)];
         let ticked = cron(&bench, taken).tick(term).await.unwrap();
-        assert_eq!(ticked.enqueued, 0, "a schedule that was changed goes on from now");
+        assert_eq!(ticked.enqueued, 1, "what was due stays due when only its job is changed");
         let all = bench.ledger.schedules(None, 10).await.unwrap();
         let told: Vec<_> = all.iter().map(|known| (known.spec.name.as_str(), known.revision - START)).collect();
         assert_eq!(told, [("a", 1), ("hourly", 0)], "what an operator has made stays, what the file has no more goes");

@@ -153,6 +153,15 @@ fn the_zone_says_which_day_it_is() {
         job.args.get(),
         r#"{"day": "2026-07-01", "before": "2026-06-30", "at": "2026-07-01T02:30:00+02:00", "big": 12345678901234567890}"#
     );
+    // A day before the day after the clocks went forward is 23 hours before.
+    let days = self::spec(
+        r#""cron": "30 2 * * *", "args": {"from": "{{ tick.instant - 1d }}", "to": "{{ tick.instant }}", "ms": "{{ tick.unix_ms - 1d }}"}"#,
+    );
+    let job = days.job(at("2026-03-30T00:30:00Z"), &berlin);
+    assert_eq!(
+        job.args.get(),
+        r#"{"from": "2026-03-29T01:30:00.000Z", "to": "2026-03-30T00:30:00.000Z", "ms": "1774747800000"}"#
+    );
     // The day before the clocks go forward has 24 hours, the day itself 23.
     let after = at("2026-03-30T00:30:00Z");
     assert!(spec.job(after, &berlin).args.get().contains(r#""before": "2026-03-29""#));

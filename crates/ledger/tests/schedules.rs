@@ -99,6 +99,26 @@ async fn a_former_leader_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_change_of_what_its_jobs_are_lets_a_schedules_ticks_be() {
+    for place in places().await {
+        let ledger = place.ledger().await;
+        ledger.put_schedule(&spec("a"), NOW).await.unwrap();
+        let later = NOW.plus(std::time::Duration::from_hours(2));
+        let described = ScheduleSpec { description: Some("orders".to_owned()), ..spec("a") };
+        assert_eq!(ledger.put_schedule(&described, later).await.unwrap(), Put::Changed);
+        let known = ledger.schedule(&name("a")).await.unwrap().unwrap();
+        assert_eq!(
+            (known.last_tick, known.spec.description.as_deref()),
+            (NOW, Some("orders")),
+            "what is due stays due"
+        );
+        let moved = ScheduleSpec { timezone: "Europe/Berlin".to_owned(), ..described };
+        ledger.put_schedule(&moved, later).await.unwrap();
+        assert_eq!(ledger.schedule(&name("a")).await.unwrap().unwrap().last_tick, later, "other times go on from now");
+    }
+}
+
+#[tokio::test]
 async fn open_runs_are_paged_though_they_were_written_down_at_once() {
     for place in places().await {
         let ledger = place.ledger().await;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use lovage_broker::{Broker, BrokerError, Connect, EnqueueOutcome, Refused};
-use lovage_core::schedule::ScheduleSpec;
+use lovage_core::schedule::{ScheduleSpec, undecided};
 use lovage_core::{Clock, JobId, NewJob, QueueName, ScheduleName, State, Timestamp};
 use lovage_ledger::{Advance, Ledger, Run, RunOutcome, Schedule};
 use tokio::sync::Mutex;
@@ -57,6 +57,9 @@ pub struct Cron {
     configured: Vec<ScheduleSpec>,
     state: Mutex<Remembered>,
 }
+
+/// How jobs stand that their queues have.
+type States = HashMap<(QueueName, JobId), State>;
 
 /// What is remembered within a term.
 #[derive(Default)]
@@ -166,12 +169,11 @@ impl Cron {
         now: Timestamp,
         schedules: &[Schedule],
     ) -> Result<usize, DutyError> {
-        let unfinished = self.unfinished(broker, schedules).await?;
+        let there = self.look(broker, now, schedules).await?;
         let mut plans: Vec<Plan<'_>> = Vec::with_capacity(schedules.len());
         for schedule in schedules {
-            let before = schedule.last_job.as_ref().is_some_and(|job| unfinished.contains_key(job));
             plans.push(match zone(&schedule.spec.timezone) {
-                Some(zone) => Plan::of(schedule, &zone, now, before),
+                Some(zone) => Plan::of(schedule, &zone, now, &there),
                 None => Plan::without_zone(schedule, now),
             });
         }
@@ -219,27 +221,27 @@ impl Cron {
         Ok(enqueued)
     }
 
-    /// Which of the schedules' last jobs have not ended, as their queues have them.
-    async fn unfinished(
-        &self,
-        broker: &dyn Broker,
-        schedules: &[Schedule],
-    ) -> Result<HashMap<(QueueName, JobId), State>, DutyError> {
+    /// How the jobs stand that matter for what overlaps: the last ones of schedules, and those of ticks that somebody may have
+    /// enqueued who was lost before it was written down.
+    async fn look(&self, broker: &dyn Broker, now: Timestamp, schedules: &[Schedule]) -> Result<States, DutyError> {
         let mut by_queue: HashMap<&QueueName, Vec<JobId>> = HashMap::new();
-        for (queue, job) in
-            schedules.iter().filter(|known| plan::asks_before(known)).filter_map(|known| known.last_job.as_ref())
-        {
-            by_queue.entry(queue).or_default().push(job.clone());
+        for schedule in schedules.iter().filter(|known| plan::asks_before(known)) {
+            if let Some((queue, job)) = &schedule.last_job {
+                by_queue.entry(queue).or_default().push(job.clone());
+            }
+            let ticks =
+                zone(&schedule.spec.timezone).map(|zone| undecided(&schedule.spec, &zone, schedule.last_tick, now));
+            let ids = ticks.into_iter().flatten().filter_map(|tick| schedule.spec.job_id(tick));
+            by_queue.entry(&schedule.spec.queue).or_default().extend(ids);
         }
-        let mut unfinished = HashMap::new();
+        let mut states = States::new();
         for (queue, jobs) in by_queue {
             for jobs in jobs.chunks(LOOK) {
-                for job in broker.jobs(queue, jobs).await?.into_iter().filter(|job| !job.state.is_final()) {
-                    unfinished.insert((queue.clone(), job.id), job.state);
-                }
+                let there = broker.jobs(queue, jobs).await?;
+                states.extend(there.into_iter().map(|job| ((queue.clone(), job.id), job.state)));
             }
         }
-        Ok(unfinished)
+        Ok(states)
     }
 }
 

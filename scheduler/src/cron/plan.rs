@@ -1,10 +1,12 @@
 //! What one schedule has to do now. Nothing here asks anybody.
 
 use jiff::tz::TimeZone;
-use lovage_core::schedule::{Before, Decision, Overlap, due};
+use lovage_core::schedule::{Before, Decision, Overlap, due, undecided};
 use lovage_core::{JobId, NewJob, QueueName, Timestamp};
 use lovage_ledger::{Advance, Run, RunOutcome, Schedule};
 use tracing::warn;
+
+use super::States;
 
 /// The jobs of a schedule's ticks, and what is written down when they are enqueued.
 #[derive(Debug)]
@@ -23,10 +25,28 @@ pub(super) fn asks_before(schedule: &Schedule) -> bool {
     schedule.spec.overlap != Overlap::Allow || schedule.waiting_tick.is_some()
 }
 
+/// The ticks whose jobs were enqueued by somebody who was lost before that was written down: runs like any other.
+fn found_again(
+    schedule: &Schedule,
+    zone: &TimeZone,
+    now: Timestamp,
+    there: &States,
+) -> Vec<(Timestamp, (QueueName, JobId))> {
+    if !asks_before(schedule) {
+        return Vec::new();
+    }
+    let spec = &schedule.spec;
+    let job = |tick| spec.job_id(tick).map(|id| (tick, (spec.queue.clone(), id)));
+    let ticks = undecided(spec, zone, schedule.last_tick, now).into_iter();
+    ticks.filter_map(job).filter(|(_, job)| there.contains_key(job)).collect()
+}
+
 impl<'s> Plan<'s> {
-    /// `unfinished` says whether the run before has not ended.
-    pub fn of(schedule: &'s Schedule, zone: &TimeZone, now: Timestamp, mut unfinished: bool) -> Self {
+    /// `there` has the jobs that matter for what overlaps, as far as their queues have them.
+    pub fn of(schedule: &'s Schedule, zone: &TimeZone, now: Timestamp, there: &States) -> Self {
         let spec = &schedule.spec;
+        let is_open = |job: &(QueueName, JobId)| there.get(job).is_some_and(|state| !state.is_final());
+        let mut unfinished = schedule.last_job.as_ref().is_some_and(is_open);
         let is_due = schedule.next_at.is_some_and(|at| at <= now);
         let mut plan = Self::unchanged(schedule);
         if let Some(waiting) = schedule.waiting_tick.filter(|_| !unfinished) {
@@ -44,7 +64,14 @@ impl<'s> Plan<'s> {
             let last = Timestamp::from_millis(tick.as_millis().saturating_sub(1));
             plan.tell(last, RunOutcome::Missed, now, format!("{} ticks before this", due.missed));
         }
-        for tick in due.ticks {
+        let mut ticks = due.ticks;
+        for (tick, job) in found_again(schedule, zone, now, there) {
+            unfinished |= is_open(&job);
+            ticks.retain(|other| *other != tick);
+            let (schedule, outcome) = (spec.name.clone(), RunOutcome::Enqueued);
+            plan.advance.runs.push(Run { schedule, tick, outcome, at: now, job: Some(job), note: None, ended: None });
+        }
+        for tick in ticks {
             let before = match (unfinished, plan.advance.waiting_tick) {
                 (false, _) => Before::Ended,
                 (true, None) => Before::Unfinished,
@@ -57,7 +84,7 @@ impl<'s> Plan<'s> {
                 }
                 Decision::CancelThenEnqueue => {
                     // Of several ticks at once only the last is left over.
-                    plan.cancel = schedule.last_job.is_some();
+                    plan.cancel = true;
                     for (earlier, _) in std::mem::take(&mut plan.jobs) {
                         plan.tell(earlier, RunOutcome::Skipped, now, "a later tick came at the same time".to_owned());
                     }
@@ -101,6 +128,7 @@ impl<'s> Plan<'s> {
 
     /// The job of the run before, if it is to be cancelled first.
     pub fn to_cancel(&self) -> Option<(&QueueName, &JobId)> {
-        self.schedule.last_job.as_ref().filter(|_| self.cancel).map(|(queue, job)| (queue, job))
+        let found = self.advance.runs.iter().rev().find_map(|run| run.job.as_ref());
+        found.or(self.schedule.last_job.as_ref()).filter(|_| self.cancel).map(|(queue, job)| (queue, job))
     }
 }

@@ -65,6 +65,21 @@ pub fn due(spec: &ScheduleSpec, zone: &TimeZone, last: Timestamp, now: Timestamp
     }
 }
 
+/// Ticks after `last` and up to `now`, at most the first and the last three: those whose jobs somebody may have enqueued who
+/// was lost before it was written down.
+pub fn undecided(spec: &ScheduleSpec, zone: &TimeZone, last: Timestamp, now: Timestamp) -> Vec<Timestamp> {
+    let mut ticks: Vec<Timestamp> = Vec::with_capacity(6);
+    let mut at = last;
+    while let Some(tick) = spec.cron.next(at, zone).filter(|tick| *tick <= now && ticks.len() < 3) {
+        ticks.push(tick);
+        at = tick;
+    }
+    ticks.extend(latest(spec, zone, last, now, 3));
+    ticks.sort_unstable();
+    ticks.dedup();
+    ticks
+}
+
 /// The first tick after `from` that has begun by `now` and whose job starts later.
 fn put_off(spec: &ScheduleSpec, zone: &TimeZone, from: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let jitter = spec.jitter.filter(|jitter| !jitter.is_zero())?;

@@ -9,7 +9,7 @@ mod render;
 mod spec;
 mod text;
 
-pub use due::{Due, GRACE, due};
+pub use due::{Due, GRACE, due, undecided};
 pub use overlap::{Before, Decision, Overlap};
 pub use spec::{Missed, ScheduleSpec};
 

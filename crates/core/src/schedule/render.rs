@@ -49,26 +49,25 @@ impl Tick<'_> {
     }
 
     fn value(&self, placeholder: &Placeholder<'_>) -> String {
-        let tick = jiff::Timestamp::from_millisecond(self.at.as_millis() as i64).unwrap_or_default();
+        let instant = |at: Timestamp| jiff::Timestamp::from_millisecond(at.as_millis() as i64).unwrap_or_default();
         let back = placeholder.back;
         let at = Timestamp::from_millis(self.at.as_millis().saturating_sub(back.as_millis() as u64));
-        let shifted = jiff::Timestamp::from_millisecond(at.as_millis() as i64).unwrap_or_default();
         // Whole days are days of the calendar, also where one has 23 hours.
         let days = back.as_secs().is_multiple_of(DAY).then(|| i64::try_from(back.as_secs() / DAY).unwrap_or(i64::MAX));
-        let civil = match days.filter(|days| *days > 0) {
-            Some(days) => {
-                let back = jiff::Span::new().try_days(days).unwrap_or_default();
-                self.zone.to_datetime(tick).saturating_sub(back)
-            }
-            None => self.zone.to_datetime(shifted),
+        let days = days.filter(|days| *days > 0).and_then(|days| jiff::Span::new().try_days(days).ok());
+        let shifted = match days.map(|days| self.zone.to_datetime(instant(self.at)).saturating_sub(days)) {
+            Some(civil) => self.zone.to_timestamp(civil).unwrap_or_else(|_| instant(at)),
+            None => instant(at),
         };
+        let civil = self.zone.to_datetime(shifted);
+        let unix_ms = shifted.as_millisecond();
         match placeholder.field {
             "tick.date" => civil.date().to_string(),
             "tick.time" => civil.strftime("%H:%M:%S").to_string(),
             "tick.local" => format!("{}{}", civil.strftime("%Y-%m-%dT%H:%M:%S"), offset(self.zone.to_offset(shifted))),
             "tick.instant" => format!("{shifted:.3}"),
-            "tick.unix" => (at.as_millis() / 1000).to_string(),
-            "tick.unix_ms" => at.as_millis().to_string(),
+            "tick.unix" => unix_ms.div_euclid(1_000).to_string(),
+            "tick.unix_ms" => unix_ms.to_string(),
             "tick.year" => civil.strftime("%Y").to_string(),
             "tick.month" => civil.strftime("%m").to_string(),
             "tick.day" => civil.strftime("%d").to_string(),

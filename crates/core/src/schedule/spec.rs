@@ -223,7 +223,7 @@ impl ScheduleSpec {
     }
 
     /// The id of a tick's job: `nightly:1796090400000`.
-    fn job_id(&self, tick: Timestamp) -> Option<JobId> {
+    pub fn job_id(&self, tick: Timestamp) -> Option<JobId> {
         format!("{}:{}", self.name, tick.as_millis()).parse().ok()
     }
 

@@ -45,6 +45,19 @@ const UPDATE: &str =
     "UPDATE schedules SET spec = $2, managed_by = $3, revision = revision + 1, updated_at = $4, last_tick = $4,
     next_at = $4, waiting_tick = NULL, success_within = $5, watched_since = $6 WHERE name = $1";
 
+/// Who changes only what its jobs are lets the ticks be.
+const UPDATE_JOB: &str = "UPDATE schedules SET spec = $2, managed_by = $3, revision = revision + 1, updated_at = $4,
+    success_within = $5, watched_since = CASE WHEN watched_since > $6 THEN $6 ELSE watched_since END WHERE name = $1";
+
+/// The statement that makes a schedule another.
+fn update(before: &str, spec: &ScheduleSpec) -> &'static str {
+    let times = |spec: &ScheduleSpec| (spec.cron, spec.timezone.clone(), spec.jitter, spec.starts_at, spec.ends_at);
+    match ScheduleSpec::read_stored(before) {
+        Ok(before) if times(&before) == times(spec) => UPDATE_JOB,
+        _ => UPDATE,
+    }
+}
+
 fn json(spec: &ScheduleSpec) -> Result<String, sqlx::Error> {
     serde_json::to_string(spec).map_err(|error| sqlx::Error::Encode(error.into()))
 }
@@ -70,7 +83,7 @@ impl Ledger {
                 None => (INSERT, Put::Added),
                 Some(row) if row.try_get::<String, _>(1)? == "code" => return Ok(Put::ManagedByCode),
                 Some(row) if row.try_get::<String, _>(0)? == text => return Ok(Put::Same),
-                Some(_) => (UPDATE, Put::Changed),
+                Some(row) => (update(row.try_get(0)?, spec), Put::Changed),
             };
             let put_it = sqlx::query(statement).bind(spec.name.as_str()).bind(text).bind("operator").bind(millis(now));
             put_it.bind(deadline(spec)).bind(watched(spec, now)).execute(&mut *transaction).await?;
@@ -118,7 +131,7 @@ impl Ledger {
                         continue;
                     }
                     Some((before, _)) if before == text => continue,
-                    Some(_) => (UPDATE, &mut synced.changed),
+                    Some((before, _)) => (update(&before, spec), &mut synced.changed),
                 };
                 let put = sqlx::query(statement).bind(spec.name.as_str()).bind(text).bind("code").bind(millis(now));
                 put.bind(deadline(spec)).bind(watched(spec, now)).execute(&mut *transaction).await?;
