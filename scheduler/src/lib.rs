@@ -1,7 +1,8 @@
 //! Everything periodic. Several schedulers may run; one leads, by a lease of the broker, and does the [`Duty`]s. Each duty may be
 //! done twice without harm, so that a leader who was lost in the middle is simply followed by the next.
 //!
-//! Today the duties here are the recorder of history and the pruner; cron has its place here, too.
+//! One file a duty: [`Cron`] enqueues the jobs of schedules, [`Deadlines`] follows them to their ends, [`Recorder`] writes history,
+//! [`Pruner`] removes what is old of it, [`Sweeper`] does what is due in queues that no worker looks after.
 
 mod cron;
 mod deadlines;
@@ -11,6 +12,7 @@ mod leader;
 mod metrics;
 mod pruner;
 mod recorder;
+mod sweeper;
 
 pub use cron::{Cron, Ticked, zone};
 pub use deadlines::Deadlines;
@@ -20,6 +22,7 @@ pub use leader::Scheduler;
 pub use metrics::Metrics;
 pub use pruner::Pruner;
 pub use recorder::{Recorded, Recorder};
+pub use sweeper::Sweeper;
 
 /// What [`Metrics`] registers itself with.
 pub use prometheus;

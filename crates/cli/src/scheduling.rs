@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_broker::{OsEntropy, SystemClock};
 use lovage_ledger::Ledger;
-use lovage_scheduler::{Cron, Deadlines, Duty, DutyError, Metrics, Pruner, Recorder, Scheduler, prometheus};
+use lovage_scheduler::{Cron, Deadlines, Duty, DutyError, Metrics, Pruner, Recorder, Scheduler, Sweeper, prometheus};
 use lovage_worker::WorkerConfig;
 use tracing::{info, warn};
 
@@ -39,7 +39,8 @@ pub fn scheduler(config: &Config, ledger: &Ledger) -> Outcome<(Scheduler, Shown)
         .with(Arc::new(cron))
         .with(Arc::new(recorder))
         .with(Arc::new(deadlines))
-        .with(Arc::new(pruner));
+        .with(Arc::new(pruner))
+        .with(Arc::new(Sweeper::new(rooms::connect(config))));
     match anchor::signing_key(config) {
         Ok(_) => {
             scheduler = scheduler.with(Arc::new(Anchoring { config: config.clone(), ledger: ledger.clone() }));

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::{FilterExt as _, filter_fn};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
@@ -30,16 +30,35 @@ pub fn start(config: &Config, is_role: bool) -> Outcome {
         let help = "use a level or a list such as warn,lovage_worker=debug";
         Failure::usage("log", format!("log: {directives:?} cannot be read ({error}); {help}"))
     })?;
-    // Spans are always kept, whatever the level: they carry the job's id to the line that tells of its failure.
-    let filter = filter.or(filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("lovage")));
-    let registry = tracing_subscriber::registry();
+    let registry = tracing_subscriber::registry().with(Wanted(filter));
     let started = if config.log_json {
-        registry.with(JsonLines::new(config).with_filter(filter)).try_init()
+        registry.with(JsonLines::new(config)).try_init()
     } else {
-        let text = fmt::layer().with_writer(io::stderr).with_ansi(colours()).with_target(false);
-        registry.with(text.with_filter(filter)).try_init()
+        registry.with(fmt::layer().with_writer(io::stderr).with_ansi(colours()).with_target(false)).try_init()
     };
     started.map_err(|error| Failure::Failed(format!("logging does not start: {error}")))
+}
+
+/// What is told, for all layers alike. A filter of one layer forgets an event that follows a mere question whether something
+/// would be told, which sqlx asks at each statement.
+struct Wanted(EnvFilter);
+
+/// Spans are always kept, whatever the level: they carry the job's id to the line that tells of its failure.
+fn is_span_of_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target().starts_with("lovage")
+}
+
+impl<S: Subscriber> Layer<S> for Wanted {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if is_span_of_ours(metadata) {
+            return Interest::always();
+        }
+        Layer::<S>::register_callsite(&self.0, metadata)
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        is_span_of_ours(metadata) || Layer::<S>::enabled(&self.0, metadata, context)
+    }
 }
 
 /// Colours only for a person who did not say `NO_COLOR` (<https://no-color.org>).

@@ -176,12 +176,12 @@ async fn anchored(config: &Config, ledger: &Ledger) -> Result<String, String> {
     let last = ledger.last_anchor().await.map_err(|error| error.to_string())?;
     let place = ledger.place();
     match (waiting.len(), last.number) {
-        (0, 0) => Ok(format!("{place}: nothing is recorded yet")),
+        (0, 0) => Ok(format!("{place}: the audit trail is empty")),
         (0, number) => Ok(format!("{place}: every trail is anchored, last by anchor {number}")),
         // Without a key of its own this machine is not the one that anchors.
-        (_, 0) if config.audit.signing_key.is_some() => {
-            Err(format!("{place}: no trail was ever anchored; let a timer run `lovage audit anchor`"))
-        }
+        (_, 0) if config.audit.signing_key.is_some() => Err(format!(
+            "{place}: no trail was ever anchored; `lovage scheduler` with that key does it, or `lovage audit anchor`"
+        )),
         (count, number) => Ok(format!("{place}: {count} trails have grown since anchor {number}")),
     }
 }

@@ -114,4 +114,8 @@ async fn of_two_schedulers_the_other_records_when_one_is_killed() {
     second.signal(Signal::Term);
     let mut second = second;
     assert!(second.ended(PATIENCE).await.success(), "{}", second.output());
+    // Also right after a statement of the ledger, whose library asks whether it would be logged.
+    for told in ["\"message\":\"leading\"", "\"message\":\"no longer leading\""] {
+        assert!(second.output().contains(told), "{told} is not in {}", second.output());
+    }
 }

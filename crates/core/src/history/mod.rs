@@ -1,6 +1,6 @@
 //! What history keeps of jobs: each job as it was when it was last looked at, and each of its attempts.
 //!
-//! The recorder reads a page of events, [`fold`]s it to what happened to each job, looks at these jobs, and [`Sighting::record`]s
+//! The recorder reads a page of events, [folds](fold()) it to what happened to each job, looks at these jobs, and [`Sighting::record`]s
 //! them. Events say what happened and the look says what the job is; both together are what the ledger stores.
 
 mod fold;

@@ -1,6 +1,6 @@
 //! Schedules: which job is enqueued when, and what becomes of ticks that were missed or meet a run that has not ended.
 //!
-//! All of it is decided here and pure: [`due`] says which ticks of a schedule are to run now, [`Overlap::decide`] what
+//! All of it is decided here and pure: [`due()`] says which ticks of a schedule are to run now, [`Overlap::decide`] what
 //! the run before means for one, [`ScheduleSpec::job`] which job a tick enqueues. The scheduler asks, enqueues and remembers.
 
 mod due;

@@ -36,7 +36,7 @@ pub enum ScheduleCommand {
     Show(show::ShowArgs),
     /// Make a schedule, or with --replace change one
     Add(Box<add::AddArgs>),
-    /// Make and change the schedules of a file: TOML with [[schedules]], or JSON, an array or an object a line
+    /// Make and change the schedules of a file: TOML as in lovage.toml, or JSON, an array or an object a line
     Apply(apply::ApplyArgs),
     /// Stop a schedule until it is resumed
     Pause(pause::PauseArgs),

@@ -95,7 +95,7 @@ fn page(shown: &Shown<'_>, schedule: &Schedule) -> String {
     );
     page.option("last success", shown.last_success_at);
     page.row("managed by", &shown.line.managed_by());
-    page.row("revision", &format!("{}, since {}", shown.revision, Instant(schedule.updated_at)));
+    page.row("changed", &Instant(schedule.updated_at));
     let json = serde_json::to_string_pretty(spec).unwrap_or_default();
     page.row("spec", &json);
     let next = if shown.paused.is_some() { "Next runs, once it is resumed" } else { "Next runs" };
