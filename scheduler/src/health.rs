@@ -7,7 +7,7 @@ use std::time::Duration;
 use lovage_core::{Check, Probed};
 use tokio::time::Instant;
 
-/// How long after the last answer of broker and ledger a scheduler is taken for cut off.
+/// How long a scheduler that has not heard who leads, or cannot lead itself, is taken for ready.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a loop that turns each second may stand.
 const STUCK: Duration = Duration::from_mins(1);
@@ -35,7 +35,7 @@ impl Health {
         self.0.turned.store(self.now(), Ordering::Release);
     }
 
-    /// The broker has answered who leads.
+    /// It is known who leads: the broker has said that another does, or that this one still does, or its term has begun in the ledger.
     pub(crate) fn hears(&self) {
         self.0.heard.store(self.now(), Ordering::Release);
     }
@@ -62,7 +62,7 @@ impl Probed for Health {
             "leadership",
             hears,
             "it is known who leads",
-            "it is not known who leads: the broker does not answer",
+            "it is not known who leads: broker or ledger does not answer",
         )]
     }
 

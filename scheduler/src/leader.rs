@@ -138,12 +138,12 @@ impl Scheduler {
 
     /// Takes the lease and begins a term, if nobody else leads.
     async fn try_to_lead(&self, broker: &dyn Broker, asked: Instant) -> Result<Option<u64>, DutyError> {
-        let leads = broker.lead(NAME, &self.holder, LEASE).await?.is_some();
-        self.health.hears();
-        if !leads {
+        if broker.lead(NAME, &self.holder, LEASE).await?.is_none() {
+            self.health.hears();
             return Ok(None);
         }
         let term = self.ledger.begin_term().await?;
+        self.health.hears();
         // The ledger may have taken its time.
         if asked.elapsed() >= LEASE && broker.lead(NAME, &self.holder, LEASE).await?.is_none() {
             return Ok(None);

@@ -72,7 +72,10 @@ impl Metrics {
                 "How often events were gone before they were recorded, and a queue was read to its end instead.",
             )?,
             unseen: counter("lovage_recorder_unseen_total", "Jobs that were gone before anything was known of them.")?,
-            refused: counter("lovage_recorder_refused_total", "Jobs whose data the ledger refused.")?,
+            refused: counter(
+                "lovage_recorder_refused_total",
+                "How often the ledger refused a job's data, so that its history lacks it.",
+            )?,
         })
     }
 

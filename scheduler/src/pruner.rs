@@ -35,7 +35,7 @@ impl Pruner {
     }
 
     fn before(&self) -> Timestamp {
-        Timestamp::from_millis(self.clock.now().as_millis().saturating_sub(self.keep.as_millis() as u64))
+        self.clock.now().minus(self.keep)
     }
 }
 
@@ -50,10 +50,7 @@ impl Duty for Pruner {
         if pruned.jobs > 0 {
             info!(jobs = pruned.jobs, "old history is removed");
         }
-        if pruned.more {
-            return Ok(BETWEEN_SLICES);
-        }
-        self.ledger.prune_runs(self.before()).await?;
-        Ok(EVERY)
+        let more = pruned.more || self.ledger.prune_runs(self.before()).await?;
+        Ok(if more { BETWEEN_SLICES } else { EVERY })
     }
 }

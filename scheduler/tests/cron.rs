@@ -142,6 +142,26 @@ async fn a_job_that_was_enqueued_and_not_written_down_is_not_overlapped() {
     }
 }
 
+/// A leader was lost in the same way, and the next came three hours later: what was enqueued was not missed.
+#[tokio::test]
+async fn a_tick_whose_job_was_enqueued_was_not_missed() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        tick(&cron, term).await;
+        bench.advance(HOUR);
+        let lost = spec("hourly", r#""cron": "0 * * * *""#).job(bench.clock_now(), &jiff::tz::TimeZone::UTC);
+        bench.broker.enqueue(vec![lost]).await.unwrap();
+        bench.advance(2 * HOUR);
+        assert_eq!(tick(&cron, term).await.enqueued, 1, "{}: the latest", bench.name);
+        let runs = bench.ledger.runs(&name("hourly"), None, 10).await.unwrap();
+        let told: Vec<_> = runs.iter().rev().map(|run| (run.outcome, run.note.as_deref())).collect();
+        let missed = (RunOutcome::Missed, Some("1 tick before this"));
+        assert_eq!(told, [(RunOutcome::Enqueued, None), missed, (RunOutcome::Enqueued, None)], "{}", bench.name);
+    }
+}
+
 #[tokio::test]
 async fn ticks_missed_while_nobody_leads_or_a_schedule_is_paused_follow_the_policy() {
     for bench in benches().await {

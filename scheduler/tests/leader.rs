@@ -193,10 +193,13 @@ async fn who_has_no_ledger_lets_another_lead() {
     let without = Ledger::open(&address).await.unwrap();
     drop(postgres);
     let duty = Arc::new(Watched("without", stage.tell.clone()));
-    let _poor = tokio::spawn(Stage::scheduler_with(stage.redis.url(), without, duty).run(CancellationToken::new()));
+    let poor = Stage::scheduler_with(stage.redis.url(), without, duty);
+    let health = poor.health();
+    let _poor = tokio::spawn(poor.run(CancellationToken::new()));
     stage.leads_once().await;
     let (_rich, _stop) = stage.start("rich", stage.redis.url());
     assert_eq!(stage.told().await, Told::Began("rich", 1));
+    assert!(!health.ready()[0].ok, "who has the lease and no ledger does not lead");
 }
 
 #[tokio::test]

@@ -248,6 +248,24 @@ async fn a_queue_that_cannot_be_recorded_holds_up_no_other() {
     }
 }
 
+/// The database will not have one job's data: that one is left out and counted, and all others are recorded, also later ones.
+#[tokio::test]
+async fn a_job_that_the_ledger_refuses_costs_no_other_its_history() {
+    for bench in benches().await {
+        let recorder = bench.recorder_with_metrics();
+        bench.run(numbered("first", 1)).await;
+        bench.record(&recorder, 1).await;
+        bench.refuse("many-33").await;
+        bench.run(numbered("many", 50)).await;
+        assert_eq!(bench.record(&recorder, 1).await.jobs, 49, "{}", bench.name);
+        bench.run(numbered("later", 2)).await;
+        assert_eq!(bench.record(&recorder, 1).await.jobs, 2, "{}: it is not tried again for ever", bench.name);
+        assert!(bench.history("many-33").await.is_none());
+        assert_eq!(found(&bench, "state:completed").await.len(), 52, "{}", bench.name);
+        assert_eq!(gathered(&bench, "lovage_recorder_refused_total") as u64, 1, "{}", bench.name);
+    }
+}
+
 #[tokio::test]
 async fn a_deleted_job_stays_in_history() {
     for bench in benches().await {

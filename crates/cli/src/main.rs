@@ -12,7 +12,6 @@ mod doors;
 mod error;
 mod instant;
 mod lifecycle;
-mod nearest;
 mod output;
 mod rate;
 mod reference;

@@ -35,12 +35,13 @@ pub fn scheduler(config: &Config, ledger: &Ledger) -> Outcome<(Scheduler, Shown)
     }
     let cron = Cron::new(connect.clone(), ledger.clone(), clock.clone(), metrics.clone(), configured);
     let deadlines = Deadlines::new(ledger.clone(), clock, metrics.clone());
+    let sweeper = Sweeper::new(connect.clone());
     let mut scheduler = Scheduler::new(holder.as_str(), connect, ledger.clone(), metrics)
         .with(Arc::new(cron))
         .with(Arc::new(recorder))
         .with(Arc::new(deadlines))
         .with(Arc::new(pruner))
-        .with(Arc::new(Sweeper::new(rooms::connect(config))));
+        .with(Arc::new(sweeper));
     match anchor::signing_key(config) {
         Ok(_) => {
             scheduler = scheduler.with(Arc::new(Anchoring { config: config.clone(), ledger: ledger.clone() }));

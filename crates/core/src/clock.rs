@@ -28,6 +28,18 @@ impl Timestamp {
         Self(self.0.saturating_add(duration.as_millis() as u64))
     }
 
+    /// The instant `duration` earlier; stops at the epoch instead of wrapping.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The instant just before this one, a millisecond earlier; the epoch has none.
+    #[must_use]
+    pub const fn just_before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
     /// How long after `earlier` this instant lies; zero when it lies before.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

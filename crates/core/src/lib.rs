@@ -41,6 +41,7 @@ pub use flow::{Breaker, BreakerState, BreakerView, FlowView, Full, Limits, Rate,
 pub use id::JobId;
 pub use job::{JobSpec, NewJob};
 pub use names::{FlowKey, Kind, QueueName, ScheduleName, Tenant, WorkerId};
+pub use nearest::nearest;
 pub use outcome::{Attempt, AttemptError, ErrorClass, Transition, Verdict, decide};
 pub use priority::Priority;
 pub use progress::{LogLevel, LogLine, Progress};

@@ -36,6 +36,26 @@ pub(crate) enum Store {
     Sqlite(SqlitePool),
 }
 
+/// Runs a piece of code on the pool of whichever database it is, with the statement that begins a transaction there.
+macro_rules! on {
+    ($ledger:expr, |$pool:ident, $begin:ident| $body:expr) => {
+        match &$ledger.store {
+            Store::Postgres($pool) => {
+                let $begin = "BEGIN";
+                let done: Result<_, sqlx::Error> = $body.await;
+                done
+            }
+            Store::Sqlite($pool) => {
+                let $begin = "BEGIN IMMEDIATE";
+                let done: Result<_, sqlx::Error> = $body.await;
+                done
+            }
+        }
+        .map_err(|error| LedgerError::of(&error))
+    };
+}
+pub(crate) use on;
+
 /// Has the file keep a log of what is written, which it remembers. SQLite does not wait for others with this, so it is done
 /// once and not by each connection.
 async fn write_ahead(options: &SqliteConnectOptions) -> Result<(), LedgerError> {

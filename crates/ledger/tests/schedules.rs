@@ -144,6 +144,99 @@ async fn open_runs_are_paged_though_they_were_written_down_at_once() {
 }
 
 #[tokio::test]
+async fn the_latest_run_with_a_job_is_found_for_each_schedule_at_once() {
+    for place in places().await {
+        let ledger = place.ledger().await;
+        for name in ["a", "b", "c", "d"] {
+            ledger.put_schedule(&spec(name), NOW).await.unwrap();
+        }
+        for (schedule, ticks) in [("a", 1..=3), ("c", 4..=5), ("d", 6..=6)] {
+            for tick in ticks {
+                ledger.add_run(&run(schedule, tick)).await.unwrap();
+            }
+        }
+        let skipped = Run { outcome: RunOutcome::Skipped, job: None, ..run("a", 9) };
+        ledger.add_run(&skipped).await.unwrap();
+        let runs = ledger.last_runs(&name("a"), &name("c")).await.unwrap();
+        let mut ticks: Vec<_> = runs.iter().map(|(name, run)| (name.as_str(), run.tick.as_millis())).collect();
+        ticks.sort_unstable();
+        assert_eq!(ticks, [("a", 3), ("c", 5)], "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn old_runs_go_in_slices() {
+    for place in places().await {
+        let ledger = place.ledger().await;
+        let term = ledger.begin_term().await.unwrap();
+        ledger.put_schedule(&spec("a"), NOW).await.unwrap();
+        let known = ledger.schedule(&name("a")).await.unwrap().unwrap();
+        let later = NOW.plus(std::time::Duration::from_millis(1));
+        let runs = (1..=2_500).map(|tick| run("a", tick)).chain([Run { at: later, ..run("a", 3_000) }]).collect();
+        let (revision, waiting_tick) = (known.revision, None);
+        let advance = Advance { name: name("a"), revision, last_tick: NOW, next_at: None, waiting_tick, runs };
+        ledger.advance(term, &[advance]).await.unwrap();
+        assert!(ledger.prune_runs(later).await.unwrap(), "{place:?}: a slice, and more are left");
+        assert!(!ledger.prune_runs(later).await.unwrap(), "{place:?}");
+        let left = ledger.runs(&name("a"), None, 10).await.unwrap();
+        assert_eq!(left.iter().map(|run| run.tick.as_millis()).collect::<Vec<_>>(), [3_000], "{place:?}");
+    }
+}
+
+/// What a leader writes of many schedules goes in few statements; each row must be its own.
+#[tokio::test]
+async fn many_schedules_are_advanced_and_settled_at_once() {
+    for place in places().await {
+        let ledger = place.ledger().await;
+        let term = ledger.begin_term().await.unwrap();
+        let instant = Timestamp::from_millis;
+        let mut advances = Vec::new();
+        for number in 0..1_100_u64 {
+            let schedule = format!("s{number:04}");
+            ledger.put_schedule(&spec(&schedule), NOW).await.unwrap();
+            let known = ledger.schedule(&name(&schedule)).await.unwrap().unwrap();
+            let runs = if number % 3 == 0 { vec![] } else { vec![run(&schedule, number)] };
+            advances.push(Advance {
+                name: name(&schedule),
+                revision: known.revision + u64::from(number == 7),
+                last_tick: instant(number),
+                next_at: (number % 2 == 0).then_some(instant(number + 1)),
+                waiting_tick: (number % 5 == 0).then_some(instant(number + 2)),
+                runs,
+            });
+        }
+        ledger.advance(term, &advances).await.unwrap();
+        let mut all = ledger.schedules(None, 1_000).await.unwrap();
+        all.extend(ledger.schedules(Some(&name("s0999")), 1_000).await.unwrap());
+        assert_eq!(all.len(), 1_100);
+        for (known, advance) in all.iter().zip(&advances) {
+            let job = advance.runs.first().and_then(|run| run.job.clone());
+            if advance.name == name("s0007") {
+                assert_eq!((known.last_tick, &known.last_job), (NOW, &None), "{place:?}: it was changed meanwhile");
+                continue;
+            }
+            assert_eq!(known.last_tick, advance.last_tick, "{place:?}");
+            assert_eq!((known.next_at, known.waiting_tick), (advance.next_at, advance.waiting_tick), "{place:?}");
+            assert_eq!(known.last_job, job, "{place:?}");
+        }
+
+        let ended: Vec<Run> = ledger.open_runs(None, 2_000).await.unwrap();
+        let end = |run: Run| {
+            let at = run.tick.as_millis();
+            let state = if at.is_multiple_of(2) { State::Completed } else { State::Discarded };
+            Run { ended: Some((state, instant(at + 10))), ..run }
+        };
+        ledger.settle_runs(term, &ended.into_iter().map(end).collect::<Vec<_>>()).await.unwrap();
+        assert!(ledger.open_runs(None, 10).await.unwrap().is_empty(), "{place:?}");
+        let last = ledger.runs(&name("s1097"), None, 10).await.unwrap();
+        assert_eq!(last[0].ended, Some((State::Discarded, instant(1_107))), "{place:?}");
+        let success =
+            async |name: &str| ledger.schedule(&name.parse().unwrap()).await.unwrap().unwrap().last_success_at;
+        assert_eq!((success("s1096").await, success("s1097").await), (Some(instant(1_106)), None), "{place:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_time_of_a_pause_counts_for_no_deadline() {
     for place in places().await {
         let ledger = place.ledger().await;

@@ -14,13 +14,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use lovage_broker::{Broker, BrokerError, Connect, EnqueueOutcome, Refused};
-use lovage_core::schedule::{ScheduleSpec, undecided};
+use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{Clock, JobId, NewJob, QueueName, ScheduleName, State, Timestamp};
 use lovage_ledger::{Advance, Ledger, Run, RunOutcome, Schedule};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use self::plan::Plan;
+use self::plan::{Outlook, Plan};
 use self::seconds::Seconds;
 use crate::duty::{Duty, DutyError};
 use crate::metrics::Metrics;
@@ -116,7 +116,7 @@ impl Cron {
     pub async fn tick(&self, term: u64) -> Result<Ticked, DutyError> {
         let mut state = self.state.lock().await;
         let result = self.tick_with(&mut state, term).await;
-        if result.is_err() {
+        if matches!(result, Err(DutyError::Broker(_))) {
             state.broker = None;
         }
         result
@@ -169,14 +169,9 @@ impl Cron {
         now: Timestamp,
         schedules: &[Schedule],
     ) -> Result<usize, DutyError> {
-        let there = self.look(broker, now, schedules).await?;
-        let mut plans: Vec<Plan<'_>> = Vec::with_capacity(schedules.len());
-        for schedule in schedules {
-            plans.push(match zone(&schedule.spec.timezone) {
-                Some(zone) => Plan::of(schedule, &zone, now, &there),
-                None => Plan::without_zone(schedule, now),
-            });
-        }
+        let outlooks: Vec<Outlook<'_>> = schedules.iter().map(|schedule| Outlook::of(schedule, now)).collect();
+        let there = look(broker, &outlooks).await?;
+        let plans: Vec<Plan<'_>> = outlooks.into_iter().map(|outlook| Plan::of(outlook, now, &there)).collect();
         for (queue, job) in plans.iter().filter_map(Plan::to_cancel) {
             match broker.cancel(queue, job).await {
                 Ok(_) | Err(BrokerError::NotFound { .. } | BrokerError::Illegal(_)) => {}
@@ -202,17 +197,23 @@ impl Cron {
         broker: &dyn Broker,
         term: u64,
         now: Timestamp,
-        plans: Vec<Plan<'_>>,
+        mut plans: Vec<Plan<'_>>,
     ) -> Result<usize, DutyError> {
-        let jobs: Vec<NewJob> = plans.iter().flat_map(|plan| plan.jobs.iter().map(|(_, job)| job.clone())).collect();
+        let mut jobs: Vec<NewJob> = Vec::with_capacity(plans.iter().map(|plan| plan.jobs.len()).sum());
+        let mut ticks: Vec<Vec<Timestamp>> = Vec::with_capacity(plans.len());
+        for plan in &mut plans {
+            let (of_plan, its_jobs): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.jobs).into_iter().unzip();
+            ticks.push(of_plan);
+            jobs.extend(its_jobs);
+        }
         let outcomes = if jobs.is_empty() { Vec::new() } else { broker.enqueue(jobs).await? };
         let enqueued = outcomes.iter().filter(|outcome| matches!(outcome, EnqueueOutcome::Enqueued(_))).count();
         let missed = plans.iter().map(|plan| plan.missed).sum();
         let mut outcomes = outcomes.into_iter();
         let mut advances = Vec::with_capacity(plans.len());
-        for plan in plans {
-            let count = plan.jobs.len();
-            advances.push(advance(plan, now, outcomes.by_ref().take(count).collect()));
+        for (plan, ticks) in plans.into_iter().zip(ticks) {
+            let count = ticks.len();
+            advances.push(advance(plan, now, ticks.into_iter().zip(outcomes.by_ref().take(count)).collect()));
         }
         if !advances.is_empty() {
             self.ledger.advance(term, &advances).await?;
@@ -220,41 +221,34 @@ impl Cron {
         self.metrics.missed.inc_by(missed);
         Ok(enqueued)
     }
-
-    /// How the jobs stand that matter for what overlaps: the last ones of schedules, and those of ticks that somebody may have
-    /// enqueued who was lost before it was written down.
-    async fn look(&self, broker: &dyn Broker, now: Timestamp, schedules: &[Schedule]) -> Result<States, DutyError> {
-        let mut by_queue: HashMap<&QueueName, Vec<JobId>> = HashMap::new();
-        for schedule in schedules.iter().filter(|known| plan::asks_before(known)) {
-            if let Some((queue, job)) = &schedule.last_job {
-                by_queue.entry(queue).or_default().push(job.clone());
-            }
-            let ticks =
-                zone(&schedule.spec.timezone).map(|zone| undecided(&schedule.spec, &zone, schedule.last_tick, now));
-            let ids = ticks.into_iter().flatten().filter_map(|tick| schedule.spec.job_id(tick));
-            by_queue.entry(&schedule.spec.queue).or_default().extend(ids);
-        }
-        let mut states = States::new();
-        for (queue, jobs) in by_queue {
-            for jobs in jobs.chunks(LOOK) {
-                let there = broker.jobs(queue, jobs).await?;
-                states.extend(there.into_iter().map(|job| ((queue.clone(), job.id), job.state)));
-            }
-        }
-        Ok(states)
-    }
 }
 
-/// What is written down of a schedule whose jobs were enqueued, or not.
-fn advance(plan: Plan<'_>, now: Timestamp, outcomes: Vec<EnqueueOutcome>) -> Advance {
-    let Plan { schedule, mut advance, jobs, .. } = plan;
-    for ((tick, job), outcome) in jobs.into_iter().zip(outcomes) {
+/// How the jobs stand that schedules ask for.
+async fn look(broker: &dyn Broker, outlooks: &[Outlook<'_>]) -> Result<States, DutyError> {
+    let mut by_queue: HashMap<&QueueName, Vec<JobId>> = HashMap::new();
+    for (queue, job) in outlooks.iter().flat_map(Outlook::asks) {
+        by_queue.entry(queue).or_default().push(job.clone());
+    }
+    let mut states = States::new();
+    for (queue, jobs) in by_queue {
+        for jobs in jobs.chunks(LOOK) {
+            let there = broker.jobs(queue, jobs).await?;
+            states.extend(there.into_iter().map(|job| ((queue.clone(), job.id), job.state)));
+        }
+    }
+    Ok(states)
+}
+
+/// What is written down of a schedule whose ticks' jobs were enqueued, or not.
+fn advance(plan: Plan<'_>, now: Timestamp, outcomes: Vec<(Timestamp, EnqueueOutcome)>) -> Advance {
+    let Plan { schedule, mut advance, .. } = plan;
+    for (tick, outcome) in outcomes {
         let run = |outcome: RunOutcome, id: Option<JobId>, note: Option<String>| Run {
             schedule: schedule.spec.name.clone(),
             tick,
             outcome,
             at: now,
-            job: id.map(|id| (job.queue.clone(), id)),
+            job: id.map(|id| (schedule.spec.queue.clone(), id)),
             note,
             ended: None,
         };
@@ -270,7 +264,7 @@ fn advance(plan: Plan<'_>, now: Timestamp, outcomes: Vec<EnqueueOutcome>) -> Adv
                 // This tick and those after it are tried again.
                 warn!(schedule = %schedule.spec.name, "a tick waits because its queue is full");
                 if schedule.waiting_tick != Some(tick) {
-                    advance.last_tick = Timestamp::from_millis(tick.as_millis().saturating_sub(1));
+                    advance.last_tick = tick.just_before();
                 }
                 advance.waiting_tick = schedule.waiting_tick;
                 // What was decided of later ticks is decided again then.

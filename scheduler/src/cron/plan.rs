@@ -1,12 +1,26 @@
 //! What one schedule has to do now. Nothing here asks anybody.
 
 use jiff::tz::TimeZone;
-use lovage_core::schedule::{Before, Decision, Overlap, due, undecided};
+use lovage_core::schedule::{Before, Decision, Due, Overlap, due, undecided};
 use lovage_core::{JobId, NewJob, QueueName, Timestamp};
 use lovage_ledger::{Advance, Run, RunOutcome, Schedule};
 use tracing::warn;
 
-use super::States;
+use super::{States, zone};
+
+/// A job of a tick.
+type TickJob = (Timestamp, (QueueName, JobId));
+
+/// What a schedule asks before it can be planned.
+#[derive(Debug)]
+pub(super) struct Outlook<'s> {
+    pub schedule: &'s Schedule,
+    zone: Option<TimeZone>,
+    /// What is due now, if anything is.
+    due: Option<Due>,
+    /// The jobs of ticks that somebody may have enqueued who was lost before it was written down.
+    undecided: Vec<TickJob>,
+}
 
 /// The jobs of a schedule's ticks, and what is written down when they are enqueued.
 #[derive(Debug)]
@@ -20,52 +34,66 @@ pub(super) struct Plan<'s> {
     cancel: bool,
 }
 
-/// Whether it matters if the run before has ended.
-pub(super) fn asks_before(schedule: &Schedule) -> bool {
-    schedule.spec.overlap != Overlap::Allow || schedule.waiting_tick.is_some()
-}
-
-/// The ticks whose jobs were enqueued by somebody who was lost before that was written down: runs like any other.
-fn found_again(
-    schedule: &Schedule,
-    zone: &TimeZone,
-    now: Timestamp,
-    there: &States,
-) -> Vec<(Timestamp, (QueueName, JobId))> {
-    if !asks_before(schedule) {
-        return Vec::new();
+impl<'s> Outlook<'s> {
+    pub fn of(schedule: &'s Schedule, now: Timestamp) -> Self {
+        let spec = &schedule.spec;
+        let zone = zone(&spec.timezone);
+        let is_due = schedule.next_at.is_some_and(|at| at <= now);
+        let due = zone.as_ref().filter(|_| is_due).map(|zone| due(spec, zone, schedule.last_tick, now));
+        let mut outlook = Self { schedule, zone, due, undecided: Vec::new() };
+        if let (Some(zone), Some(due)) = (&outlook.zone, &outlook.due)
+            && (outlook.asks_before() || due.missed > 0)
+        {
+            let job = |tick| spec.job_id(tick).map(|id| (tick, (spec.queue.clone(), id)));
+            outlook.undecided = undecided(spec, zone, schedule.last_tick, now).into_iter().filter_map(job).collect();
+        }
+        outlook
     }
-    let spec = &schedule.spec;
-    let job = |tick| spec.job_id(tick).map(|id| (tick, (spec.queue.clone(), id)));
-    let ticks = undecided(spec, zone, schedule.last_tick, now).into_iter();
-    ticks.filter_map(job).filter(|(_, job)| there.contains_key(job)).collect()
+
+    /// Whether it matters if the run before has ended.
+    fn asks_before(&self) -> bool {
+        self.schedule.spec.overlap != Overlap::Allow || self.schedule.waiting_tick.is_some()
+    }
+
+    /// The jobs whose states matter.
+    pub fn asks(&self) -> impl Iterator<Item = &(QueueName, JobId)> {
+        let before = self.schedule.last_job.as_ref().filter(|_| self.asks_before());
+        before.into_iter().chain(self.undecided.iter().map(|(_, job)| job))
+    }
 }
 
 impl<'s> Plan<'s> {
-    /// `there` has the jobs that matter for what overlaps, as far as their queues have them.
-    pub fn of(schedule: &'s Schedule, zone: &TimeZone, now: Timestamp, there: &States) -> Self {
+    /// `there` has the jobs that were asked for, as far as their queues have them.
+    pub fn of(outlook: Outlook<'s>, now: Timestamp, there: &States) -> Self {
+        let Outlook { schedule, zone, due, undecided } = outlook;
+        let Some(zone) = &zone else { return Self::without_zone(schedule, now) };
         let spec = &schedule.spec;
         let is_open = |job: &(QueueName, JobId)| there.get(job).is_some_and(|state| !state.is_final());
         let mut unfinished = schedule.last_job.as_ref().is_some_and(is_open);
-        let is_due = schedule.next_at.is_some_and(|at| at <= now);
         let mut plan = Self::unchanged(schedule);
         if let Some(waiting) = schedule.waiting_tick.filter(|_| !unfinished) {
             plan.jobs.push((waiting, spec.job(waiting, zone)));
             plan.advance.waiting_tick = None;
             unfinished = true;
         }
-        if !is_due {
-            return plan;
+        let Some(Due { mut ticks, missed, handled_to, next_at }) = due else { return plan };
+        (plan.advance.last_tick, plan.advance.next_at) = (handled_to, next_at);
+        // What was enqueued was not missed, and is a run like any other.
+        let found: Vec<TickJob> = undecided.into_iter().filter(|(_, job)| there.contains_key(job)).collect();
+        plan.missed = missed.saturating_sub(found.iter().filter(|(tick, _)| !ticks.contains(tick)).count() as u64);
+        if plan.missed > 0 {
+            let last = ticks.first().copied().unwrap_or(handled_to).just_before();
+            plan.tell(
+                last,
+                RunOutcome::Missed,
+                now,
+                match plan.missed {
+                    1 => "1 tick before this".to_owned(),
+                    missed => format!("{missed} ticks before this"),
+                },
+            );
         }
-        let due = due(spec, zone, schedule.last_tick, now);
-        (plan.advance.last_tick, plan.advance.next_at, plan.missed) = (due.handled_to, due.next_at, due.missed);
-        if due.missed > 0 {
-            let tick = due.ticks.first().copied().unwrap_or(due.handled_to);
-            let last = Timestamp::from_millis(tick.as_millis().saturating_sub(1));
-            plan.tell(last, RunOutcome::Missed, now, format!("{} ticks before this", due.missed));
-        }
-        let mut ticks = due.ticks;
-        for (tick, job) in found_again(schedule, zone, now, there) {
+        for (tick, job) in found {
             unfinished |= is_open(&job);
             ticks.retain(|other| *other != tick);
             let (schedule, outcome) = (spec.name.clone(), RunOutcome::Enqueued);
@@ -100,7 +128,7 @@ impl<'s> Plan<'s> {
     }
 
     /// A schedule whose zone this machine does not know: it is told, and tried again.
-    pub fn without_zone(schedule: &'s Schedule, now: Timestamp) -> Self {
+    fn without_zone(schedule: &'s Schedule, now: Timestamp) -> Self {
         let mut plan = Self::unchanged(schedule);
         warn!(schedule = %schedule.spec.name, timezone = schedule.spec.timezone, "this machine knows no such zone");
         plan.advance.next_at = Some(now.plus(std::time::Duration::from_mins(1)));

@@ -209,16 +209,19 @@ impl Recorder {
     /// Records some of one queue. One that cannot be recorded is let alone for a while, so that it holds up no other.
     async fn record_or_wait(&self, place: Place<'_>, queue: &mut Queue) -> Result<Recorded, DutyError> {
         let recorded = self.record_queue(place, queue).await;
-        if let Err(error) = &recorded {
-            if queue.again.is_none() {
-                warn!(queue = %place.queue, %error, "the history of a queue is not recorded; trying again");
+        match &recorded {
+            Ok(_) => queue.again = None,
+            // That is nothing about this queue, and the term is over.
+            Err(DutyError::Deposed) => {}
+            Err(error) => {
+                if queue.again.is_none() {
+                    warn!(queue = %place.queue, %error, "the history of a queue is not recorded; trying again");
+                }
+                // What is known of it here may not be what was written.
+                let (size, behind) = (std::mem::take(&mut queue.size), queue.behind);
+                *queue = Queue { size, behind: behind.or(Some(self.clock.now())), ..Queue::default() };
+                queue.again = Some(Instant::now() + AGAIN);
             }
-            // What is known of it here may not be what was written.
-            let (size, behind) = (std::mem::take(&mut queue.size), queue.behind);
-            *queue = Queue { size, behind: behind.or(Some(self.clock.now())), ..Queue::default() };
-            queue.again = Some(Instant::now() + AGAIN);
-        } else {
-            queue.again = None;
         }
         recorded
     }
@@ -232,7 +235,7 @@ impl Recorder {
         let is_new = position.cursor.is_none();
         let mut sum = Recorded::default();
         let mut reading = self.read(place, position.cursor.as_deref(), &mut queue.size).await?;
-        for _ in 0..PAGES {
+        for left in (0..PAGES).rev() {
             if reading.gap {
                 self.metrics.gaps.inc();
                 info!(queue = %place.queue, "events were gone before they were recorded; reading what the queue has instead");
@@ -253,15 +256,15 @@ impl Recorder {
             // While the queue is read from its state it keeps what it has; what is new to us goes on as it went.
             let tell = !position.healing || is_new;
             let written = self.write(place, moved, &jobs, tell);
-            if is_last {
+            if is_last || left == 0 {
                 sum += written.await?;
+                sum.more |= !is_last;
                 break;
             }
             let following = self.read(place, position.cursor.as_deref(), &mut queue.size);
             let (written, following) = tokio::join!(written, following);
             sum += written?;
             reading = following?;
-            sum.more = true;
         }
         if position.healing {
             let healed = self.heal(place, queue.healing.get_or_insert_default()).await?;

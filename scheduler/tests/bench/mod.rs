@@ -16,6 +16,7 @@ use lovage_core::{
 use lovage_ledger::{Ledger, LedgerAddress, migrate};
 use lovage_scheduler::{Metrics, Recorded, Recorder};
 use lovage_testkit::{PostgresServer, RedisServer};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 /// 2026-03-01T00:00:00Z.
 pub const START: u64 = 1_772_323_200_000;
@@ -37,6 +38,7 @@ pub struct Bench {
     pub registry: prometheus::Registry,
     /// Asks the server of the queues, if it is one.
     ask: Ask,
+    ledger_url: String,
     _servers: Box<dyn Any + Send>,
 }
 
@@ -58,8 +60,8 @@ async fn embedded() -> Bench {
         let config = config.clone();
         Box::pin(async move { Ok(Arc::new(SqliteBroker::open(config).await?) as Arc<dyn Broker>) })
     });
-    let address = LedgerAddress::file(folder.path().join("ledger.db"));
-    bench("embedded", connect, clock, &address, Box::new(|_| {}), Box::new(folder)).await
+    let ledger = format!("sqlite:{}", folder.path().join("ledger.db").display());
+    bench("embedded", connect, clock, ledger, Box::new(|_| {}), Box::new(folder)).await
 }
 
 async fn servers() -> Bench {
@@ -77,10 +79,10 @@ async fn servers() -> Bench {
         let config = config.clone();
         Box::pin(async move { Ok(Arc::new(RedisBroker::connect(config).await?) as Arc<dyn Broker>) })
     });
-    let address: LedgerAddress = postgres.url().parse().unwrap();
+    let ledger = postgres.url();
     let server = Arc::clone(&redis);
     let ask = Box::new(move |words: &[&str]| drop(server.ask(words)));
-    bench("servers", connect, clock, &address, ask, Box::new((redis, postgres))).await
+    bench("servers", connect, clock, ledger, ask, Box::new((redis, postgres))).await
 }
 
 /// Small numbers, so that a test can reach them.
@@ -92,21 +94,23 @@ async fn bench(
     name: &'static str,
     connect: Connect,
     clock: Arc<ManualClock>,
-    address: &LedgerAddress,
+    ledger_url: String,
     ask: Ask,
     servers: Box<dyn Any + Send>,
 ) -> Bench {
-    migrate(address).await.unwrap();
+    let address: LedgerAddress = ledger_url.parse().unwrap();
+    migrate(&address).await.unwrap();
     Bench {
         name,
         broker: connect().await.unwrap(),
         connect,
         clock,
-        ledger: Ledger::open(address).await.unwrap(),
+        ledger: Ledger::open(&address).await.unwrap(),
         queue: "exports".parse().unwrap(),
         worker: "worker-1".parse().unwrap(),
         registry: prometheus::Registry::new(),
         ask,
+        ledger_url,
         _servers: servers,
     }
 }
@@ -207,6 +211,21 @@ impl Bench {
     pub fn break_queue(&self, name: &str) {
         (self.ask)(&["SADD", "lovage:{.queues}", name]);
         (self.ask)(&["SET", &format!("lovage:{{{name}}}:events"), "x"]);
+    }
+
+    /// Has the ledger's database refuse the job of this id.
+    pub async fn refuse(&self, id: &str) {
+        if self.can_forget() {
+            let options: sqlx::postgres::PgConnectOptions = self.ledger_url.parse().unwrap();
+            let sql = format!("ALTER TABLE lovage.jobs ADD CONSTRAINT refused CHECK (id <> '{id}')");
+            options.connect().await.unwrap().execute(AssertSqlSafe(sql)).await.unwrap();
+        } else {
+            let options: sqlx::sqlite::SqliteConnectOptions = self.ledger_url.parse().unwrap();
+            let sql = format!(
+                "CREATE TRIGGER refused BEFORE INSERT ON jobs WHEN NEW.id = '{id}' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+            );
+            options.connect().await.unwrap().execute(AssertSqlSafe(sql)).await.unwrap();
+        }
     }
 
     pub fn clock_now(&self) -> Timestamp {

@@ -271,7 +271,7 @@ impl Desk<'_> {
     /// their times.
     async fn beyond(&mut self, state: State, age: Duration, keep: u64, held: Option<Held>) -> Result<Vec<i64>, Fault> {
         let surplus = usize::try_from(self.line.count(state)).unwrap_or(0).saturating_sub(keep as usize);
-        let oldest_kept = Timestamp::from_millis(self.now.as_millis().saturating_sub(age.as_millis() as u64));
+        let oldest_kept = self.now.minus(age);
         let sql = "SELECT seq, sort FROM job WHERE queue = ?1 AND state = ?2 ORDER BY sort, id LIMIT ?3 + 0";
         let by_age = "SELECT min(sort) FROM job WHERE queue = ?1 AND state = ?2";
         let too_old = place_at(oldest_kept.plus(Duration::from_millis(1)));

@@ -48,8 +48,7 @@ struct Shown<'a> {
 /// Lists groups, or shows one.
 pub async fn run(context: &Context, args: &FailuresArgs) -> Outcome {
     let ledger = rooms::required_ledger(context.config()).await?;
-    let since =
-        args.since.map(|age| Timestamp::from_millis(Context::now().as_millis().saturating_sub(age.as_millis() as u64)));
+    let since = args.since.map(|age| Context::now().minus(age));
     // One group is shown as it is.
     let since = since.filter(|_| args.fingerprint.is_none());
     let query = FailureQuery { fingerprint: args.fingerprint, kind: args.kind.clone(), since, limit: args.limit };

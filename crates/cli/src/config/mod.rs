@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use lovage_broker::{RedisTls, Retention};
 use lovage_core::limits::MAX_PAYLOAD_BYTES;
-use lovage_core::{Kind, ScheduleName};
+use lovage_core::{Kind, ScheduleName, nearest};
 use lovage_jobs::Dataset;
 
 pub use adoptions::Adoptions;
@@ -34,8 +34,6 @@ pub use schedules::{Schedules, read_schedules};
 pub use secret::Secret;
 pub use settings::SETTINGS;
 pub use weights::Weights;
-
-use crate::nearest::nearest;
 
 /// The file that is read when it exists and no other is named.
 pub const FILE_NAME: &str = "lovage.toml";

@@ -1,11 +1,10 @@
 //! Schedules of kinds that this binary has no handlers for. Others may have them, so that is told and no more.
 
-use lovage_core::Kind;
 use lovage_core::schedule::ScheduleSpec;
+use lovage_core::{Kind, nearest};
 use lovage_ledger::Ledger;
 
 use crate::config::Config;
-use crate::nearest::nearest;
 use crate::rooms;
 
 /// The kinds that this binary has handlers for, if they can be opened.

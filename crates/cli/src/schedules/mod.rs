@@ -7,41 +7,13 @@ mod kinds;
 mod upcoming;
 
 use jiff::tz::TimeZone;
-use lovage_core::Invalid;
-use lovage_core::schedule::ScheduleSpec;
+use lovage_core::schedule::{FIELDS, ScheduleSpec};
+use lovage_core::{Invalid, nearest};
 use lovage_scheduler::zone;
 
 pub use kinds::Kinds;
 pub use upcoming::{local, offset, upcoming};
 
-use crate::nearest::nearest;
-
-/// The fields of a schedule.
-const FIELDS: [&str; 23] = [
-    "name",
-    "cron",
-    "timezone",
-    "queue",
-    "kind",
-    "args",
-    "jitter",
-    "starts_at",
-    "ends_at",
-    "missed",
-    "missed_max",
-    "missed_age",
-    "overlap",
-    "success_within",
-    "description",
-    "priority",
-    "tenant",
-    "key",
-    "tags",
-    "metadata",
-    "timeout_ms",
-    "retry",
-    "expires_after",
-];
 /// Those that cannot be left out, with what they say.
 const REQUIRED: [(&str, &str); 3] = [
     ("cron", "say when it runs, e.g. \"0 2 * * *\""),

@@ -1,14 +1,11 @@
 //! The audit trail while everything around it is killed: committed means committed, once, and the chain has no gap.
 
-use std::process::Command;
-
 use lovage_core::audit::EventDraft;
 use lovage_ledger::{Ledger, LedgerAddress, migrate};
 use lovage_payloads::AuditWrite;
-use lovage_testkit::{PostgresServer, Process, RedisServer, Signal, eventually};
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use lovage_testkit::{PostgresServer, Process, RedisServer, Signal};
 
+use crate::postgres::{crash, durable};
 use crate::stage::{PATIENCE, Stage};
 
 const EVENTS: u64 = 6_000;
@@ -19,11 +16,7 @@ const TENANTS: [&str; 3] = ["acme", "globex", "initech"];
 async fn row_01_kill_9_of_worker_redis_and_postgres_loses_and_doubles_no_event() {
     let mut stage = Stage::with(RedisServer::start_with(&["--appendonly", "yes"])).await;
     let postgres = PostgresServer::start();
-    let options: PgConnectOptions = postgres.url().parse().expect("an address");
-    let mut connection = options.connect().await.expect("it answers");
-    // The test's server does not wait for its log by default; this is about what it has confirmed.
-    connection.execute("ALTER ROLE postgres SET synchronous_commit = on").await.expect("it is set");
-    connection.close().await.expect("it closes");
+    let options = durable(&postgres).await;
     let address: LedgerAddress = postgres.url().parse().expect("an address");
     migrate(&address).await.expect("the ledger is made");
     enqueue(&stage).await;
@@ -43,7 +36,7 @@ async fn row_01_kill_9_of_worker_redis_and_postgres_loses_and_doubles_no_event()
                 worker.ended(PATIENCE).await;
                 worker = start(&stage, &postgres);
             }
-            _ => crash(&options).await,
+            _ => crash(&options, "audit_events").await,
         }
     }
     stage.until_counts("all are written", |counts| counts.completed == EVENTS).await;
@@ -79,22 +72,4 @@ fn start(stage: &Stage, postgres: &PostgresServer) -> Process {
     let mut command = stage.worker(20);
     command.env("LOVAGE_LEDGER__URL", postgres.url());
     stage.start(command, "auditor")
-}
-
-/// Kills a process of the server under it: the server ends all others and recovers from its log, as after a crash.
-async fn crash(options: &PgConnectOptions) {
-    let pid = eventually("the worker is connected", PATIENCE, async || {
-        let mut connection = options.connect().await.ok()?;
-        let sql = "SELECT pid FROM pg_stat_activity
-                   WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1";
-        sqlx::query_scalar::<_, i32>(sql).fetch_optional(&mut connection).await.ok()?
-    })
-    .await;
-    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs");
-    assert!(killed.success());
-    eventually("the server is back", PATIENCE, async || {
-        let mut connection: PgConnection = options.connect().await.ok()?;
-        connection.execute("SELECT 1").await.ok()
-    })
-    .await;
 }

@@ -5,8 +5,10 @@
 
 mod audit_kills;
 mod export_kills;
+mod history_kills;
 mod kill_points;
 mod network;
+mod postgres;
 mod processes;
 mod redis_troubles;
 mod slots;

@@ -50,7 +50,20 @@ impl Stage {
         command
     }
 
-    /// The same, with its way to Redis through a proxy.
+    /// A scheduler process over this ledger.
+    pub fn scheduler(&self, ledger: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lovage"));
+        command
+            .arg("scheduler")
+            .current_dir(self.folder.path())
+            .env("REDIS_URL", self.server.url())
+            .env("LOVAGE_LEDGER__URL", ledger)
+            .env("LOVAGE_STORAGE_URL", self.storage())
+            .env("LOVAGE_LOG_FORMAT", "json");
+        command
+    }
+
+    /// A worker with its way to Redis through a proxy.
     pub fn worker_behind(&self, proxy: &Proxy, slots: usize) -> Command {
         let mut command = self.worker(slots);
         command.env("REDIS_URL", format!("redis://{}/", proxy.address()));

@@ -1,7 +1,6 @@
 //! Ticks of schedules while whoever leads is killed again and again: each once, and none left out.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use lovage_broker::{ListQuery, SystemClock};
 use lovage_core::schedule::ScheduleSpec;
@@ -111,13 +110,5 @@ async fn all(stage: &Stage) -> BTreeSet<JobId> {
 }
 
 fn start(stage: &Stage, postgres: &PostgresServer, number: usize) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lovage"));
-    command
-        .arg("scheduler")
-        .current_dir(stage.folder.path())
-        .env("REDIS_URL", stage.server.url())
-        .env("LOVAGE_LEDGER__URL", postgres.url())
-        .env("LOVAGE_STORAGE_URL", stage.storage())
-        .env("LOVAGE_LOG_FORMAT", "json");
-    stage.start(command, &format!("scheduler-{number}"))
+    stage.start(stage.scheduler(&postgres.url()), &format!("scheduler-{number}"))
 }

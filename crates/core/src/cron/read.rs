@@ -9,7 +9,7 @@ use crate::cron::sets::{self, HOUR, MINUTE, MONTH, SECOND};
 use crate::cron::{Form, MAX_EXPRESSION_CHARS, Recurrence};
 use crate::duration;
 use crate::error::Invalid;
-use crate::nearest::nearest;
+use crate::nearest;
 
 const EXAMPLE: &str = "use five fields, minute hour day-of-month month day-of-week, as in `0 3 * * *`";
 const SHORTHANDS: [(&str, &str); 7] = [
@@ -87,7 +87,7 @@ fn shorthand(word: Part<'_>, text: &str) -> Result<Form, Invalid> {
 fn unknown(word: Part<'_>, name: &str) -> Invalid {
     let mut known: Vec<&str> = SHORTHANDS.iter().map(|(known, _)| *known).collect();
     known.extend(["@every", "@at"]);
-    let meant = nearest(name, &known).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    let meant = nearest(name, known.iter().copied()).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
     let problem = "is no shorthand that is known";
     word.invalid("shorthand", problem, format!("{meant}use one of {}", known.join(", ")))
 }

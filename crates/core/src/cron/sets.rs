@@ -3,7 +3,7 @@
 use crate::cron::fields::{Days, Weekdays, bits};
 use crate::cron::part::Part;
 use crate::error::Invalid;
-use crate::nearest::nearest;
+use crate::nearest;
 
 /// What a field is called and which values it takes.
 pub(super) struct Field {
@@ -110,7 +110,7 @@ impl Field {
         }
         let small = part.text.to_lowercase();
         let whole = self.names.iter().find(|name| small.starts_with(**name)).copied();
-        let meant = whole.or_else(|| nearest(&small, self.names));
+        let meant = whole.or_else(|| nearest(&small, self.names.iter().copied()));
         let meant = meant.map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
         Err(part.invalid(self.name, "is no name of a value", format!("{meant}{}", self.takes())))
     }

@@ -11,7 +11,7 @@ use crate::filter::{
     MAX_SCALAR_BYTES, Test, value,
 };
 use crate::names::Kind;
-use crate::nearest::nearest;
+use crate::nearest;
 use crate::state::{DiscardReason, State};
 use crate::validate;
 
@@ -97,7 +97,9 @@ fn at(word: &Word, error: &Invalid) -> Invalid {
 
 fn named<T>(word: &Word, what: &str, names: &[&str], read: fn(&str) -> Option<T>) -> Result<T, Invalid> {
     read(&word.text).ok_or_else(|| {
-        let meant = nearest(&word.text, names).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+        let meant = nearest(&word.text, names.iter().copied())
+            .map(|name| format!("did you mean `{name}`? "))
+            .unwrap_or_default();
         let help = format!("{meant}use one of {}", names.join(", "));
         invalid(word.column, &format!("{:?} is not a {what}", word.text), &help)
     })
@@ -148,7 +150,7 @@ fn argument(word: &Word) -> Result<ArgumentValue, Invalid> {
 }
 
 fn unknown_field(column: usize, field: &str) -> Invalid {
-    let meant = nearest(field, &FIELDS).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
+    let meant = nearest(field, FIELDS).map(|name| format!("did you mean `{name}`? ")).unwrap_or_default();
     let help = format!("{meant}the fields are {} and args.PATH", FIELDS[..FIELDS.len() - 1].join(", "));
     invalid(column, &format!("{field:?} is not a field"), &help)
 }

@@ -38,13 +38,13 @@ pub struct Due {
 
 /// The ticks after `last` and up to `now` by the schedule's policy, and when to look again.
 pub fn due(spec: &ScheduleSpec, zone: &TimeZone, last: Timestamp, now: Timestamp) -> Due {
-    let from = spec.starts_at.map_or(last, |starts| last.max(before(starts)));
+    let from = spec.starts_at.map_or(last, |starts| last.max(starts.just_before()));
     let start = |tick: Timestamp| tick.plus(spec.jitter_of(tick));
     let in_time = |tick: &Timestamp| spec.ends_at.is_none_or(|ends| *tick < ends);
     // The first tick that is put off beyond now waits, and so does what follows it: ticks keep their order.
     let put_off = put_off(spec, zone, from, now).filter(in_time);
-    let until = put_off.map_or(spec.ends_at.map_or(now, |ends| now.min(before(ends))), before);
-    let next = || spec.cron.next(from.max(now), zone).filter(in_time);
+    let end = spec.ends_at.map_or(now, |ends| now.min(ends.just_before()));
+    let until = put_off.map_or(end, Timestamp::just_before);
     let (most, age) = match spec.missed {
         Missed::Skip => (1, Some(GRACE)),
         Missed::Once => (1, spec.missed_age.map(|age| age.max(GRACE))),
@@ -54,14 +54,14 @@ pub fn due(spec: &ScheduleSpec, zone: &TimeZone, last: Timestamp, now: Timestamp
         }
     };
     // Who was put off is not late because of that.
-    let oldest = age.map_or(from, |age| from.max(before(ago(now, age + spec.jitter.unwrap_or_default()))));
+    let oldest = age.map_or(from, |age| from.max(now.minus(age + spec.jitter.unwrap_or_default()).just_before()));
     let ticks: Vec<Timestamp> = latest(spec, zone, oldest, until, most).into();
     let missed = count(spec, zone, from, until).saturating_sub(ticks.len() as u64);
     Due {
         ticks,
         missed,
-        handled_to: put_off.map_or(last.max(now), before).max(last),
-        next_at: put_off.or_else(next).map(start),
+        handled_to: put_off.map_or(now, Timestamp::just_before).max(last),
+        next_at: put_off.or_else(|| spec.next(last.max(now), zone)).map(start),
     }
 }
 
@@ -84,7 +84,7 @@ pub fn undecided(spec: &ScheduleSpec, zone: &TimeZone, last: Timestamp, now: Tim
 fn put_off(spec: &ScheduleSpec, zone: &TimeZone, from: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let jitter = spec.jitter.filter(|jitter| !jitter.is_zero())?;
     // What is older has started.
-    let mut at = from.max(before(ago(now, jitter)));
+    let mut at = from.max(now.minus(jitter).just_before());
     loop {
         let tick = spec.cron.next(at, zone).filter(|tick| *tick <= now)?;
         if tick.plus(spec.jitter_of(tick)) > now {
@@ -94,20 +94,11 @@ fn put_off(spec: &ScheduleSpec, zone: &TimeZone, from: Timestamp, now: Timestamp
     }
 }
 
-/// The instant just before.
-fn before(at: Timestamp) -> Timestamp {
-    Timestamp::from_millis(at.as_millis().saturating_sub(1))
-}
-
-fn ago(now: Timestamp, age: Duration) -> Timestamp {
-    Timestamp::from_millis(now.as_millis().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)))
-}
-
 /// The latest ticks after `from` and up to `until`, at most `most`.
 fn latest(spec: &ScheduleSpec, zone: &TimeZone, from: Timestamp, until: Timestamp, most: usize) -> VecDeque<Timestamp> {
     let mut ticks = VecDeque::new();
     for step in STEPS {
-        let start = from.max(before(ago(until, step)));
+        let start = from.max(until.minus(step).just_before());
         ticks.clear();
         let mut at = start;
         while let Some(tick) = spec.cron.next(at, zone).filter(|tick| *tick <= until) {

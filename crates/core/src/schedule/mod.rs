@@ -11,7 +11,7 @@ mod text;
 
 pub use due::{Due, GRACE, due, undecided};
 pub use overlap::{Before, Decision, Overlap};
-pub use spec::{Missed, ScheduleSpec};
+pub use spec::{FIELDS, Missed, ScheduleSpec};
 
 use std::time::Duration;
 

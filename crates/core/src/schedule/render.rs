@@ -49,38 +49,29 @@ impl Tick<'_> {
     }
 
     fn value(&self, placeholder: &Placeholder<'_>) -> String {
-        let instant = |at: Timestamp| jiff::Timestamp::from_millisecond(at.as_millis() as i64).unwrap_or_default();
+        let at = jiff::Timestamp::from_millisecond(self.at.as_millis() as i64).unwrap_or_default();
+        let at = at.to_zoned_datetime(self.zone.clone());
         let back = placeholder.back;
-        let at = Timestamp::from_millis(self.at.as_millis().saturating_sub(back.as_millis() as u64));
         // Whole days are days of the calendar, also where one has 23 hours.
         let days = back.as_secs().is_multiple_of(DAY).then(|| i64::try_from(back.as_secs() / DAY).unwrap_or(i64::MAX));
-        let days = days.filter(|days| *days > 0).and_then(|days| jiff::Span::new().try_days(days).ok());
-        let shifted = match days.map(|days| self.zone.to_datetime(instant(self.at)).saturating_sub(days)) {
-            Some(civil) => self.zone.to_timestamp(civil).unwrap_or_else(|_| instant(at)),
-            None => instant(at),
+        let shifted = match days.and_then(|days| jiff::Span::new().try_days(days).ok()) {
+            Some(days) => at.saturating_sub(days),
+            None => at.saturating_sub(back),
         };
-        let civil = self.zone.to_datetime(shifted);
-        let unix_ms = shifted.as_millisecond();
+        let unix_ms = shifted.timestamp().as_millisecond();
         match placeholder.field {
-            "tick.date" => civil.date().to_string(),
-            "tick.time" => civil.strftime("%H:%M:%S").to_string(),
-            "tick.local" => format!("{}{}", civil.strftime("%Y-%m-%dT%H:%M:%S"), offset(self.zone.to_offset(shifted))),
-            "tick.instant" => format!("{shifted:.3}"),
+            "tick.date" => shifted.date().to_string(),
+            "tick.time" => shifted.strftime("%H:%M:%S").to_string(),
+            "tick.local" => shifted.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
+            "tick.instant" => format!("{:.3}", shifted.timestamp()),
             "tick.unix" => unix_ms.div_euclid(1_000).to_string(),
             "tick.unix_ms" => unix_ms.to_string(),
-            "tick.year" => civil.strftime("%Y").to_string(),
-            "tick.month" => civil.strftime("%m").to_string(),
-            "tick.day" => civil.strftime("%d").to_string(),
+            "tick.year" => shifted.strftime("%Y").to_string(),
+            "tick.month" => shifted.strftime("%m").to_string(),
+            "tick.day" => shifted.strftime("%d").to_string(),
             _ => self.name.to_owned(),
         }
     }
-}
-
-/// An offset as RFC 3339 has it.
-fn offset(offset: jiff::tz::Offset) -> String {
-    let minutes = offset.seconds() / 60;
-    let sign = if minutes < 0 { '-' } else { '+' };
-    format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
 }
 
 /// Whether all placeholders can be read; the error says which cannot.

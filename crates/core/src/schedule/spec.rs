@@ -105,8 +105,8 @@ pub struct ScheduleSpec {
     pub expires_after: Option<Duration>,
 }
 
-/// The fields of a schedule.
-const FIELDS: [&str; 23] = [
+/// The fields of a schedule, as they are written.
+pub const FIELDS: [&str; 23] = [
     "name",
     "cron",
     "timezone",
@@ -198,6 +198,12 @@ impl ScheduleSpec {
         })?;
         let sample = self.starts_at.unwrap_or_default();
         self.job(sample, &TimeZone::UTC).validate(MAX_PAYLOAD_BYTES)
+    }
+
+    /// The first tick after `after`, within the schedule's start and end; none if there is none any more.
+    pub fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let after = self.starts_at.map_or(after, |starts| after.max(starts.just_before()));
+        self.cron.next(after, zone).filter(|tick| self.ends_at.is_none_or(|ends| *tick < ends))
     }
 
     /// The job of a tick. The same tick is the same job: by its id, and by a unique key that outlives the job.

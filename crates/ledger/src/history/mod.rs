@@ -25,9 +25,10 @@ pub use self::failures::{Failure, FailureQuery};
 pub use self::page::{Page, Position, Recorded};
 pub(crate) use self::postgres::Months;
 pub use self::retention::PrunedJobs;
+pub(crate) use self::retention::SLICE;
 pub use self::search::{Found, Search};
 use crate::error::LedgerError;
-use crate::ledger::{Ledger, Store};
+use crate::ledger::{Ledger, Store, on};
 
 /// How long a page is waited for.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -55,30 +56,15 @@ impl Ledger {
 
     /// Begins a leader's term: its number is the next one, also after the broker has forgotten all terms.
     pub async fn begin_term(&self) -> Result<u64, LedgerError> {
-        let term: Result<i64, sqlx::Error> = match &self.store {
-            Store::Postgres(pool) => {
-                let sql = "UPDATE lovage.leader SET term = term + 1 RETURNING term";
-                sqlx::query_scalar(sql).fetch_one(pool).await
-            }
-            Store::Sqlite(pool) => {
-                sqlx::query_scalar("UPDATE leader SET term = term + 1 RETURNING term").fetch_one(pool).await
-            }
-        };
-        term.map(|term| term as u64).map_err(|error| LedgerError::of(&error))
+        let sql = "UPDATE leader SET term = term + 1 RETURNING term";
+        let term: i64 = on!(self, |pool, _begin| async { sqlx::query_scalar(sql).fetch_one(pool).await })?;
+        Ok(term as u64)
     }
 
     /// The queues that were ever recorded, by name.
     pub async fn recorded_queues(&self) -> Result<Vec<QueueName>, LedgerError> {
-        let names: Result<Vec<String>, sqlx::Error> = match &self.store {
-            Store::Postgres(pool) => {
-                let sql = "SELECT queue FROM lovage.recorder_positions ORDER BY queue";
-                sqlx::query_scalar(sql).fetch_all(pool).await
-            }
-            Store::Sqlite(pool) => {
-                sqlx::query_scalar("SELECT queue FROM recorder_positions ORDER BY queue").fetch_all(pool).await
-            }
-        };
-        let names = names.map_err(|error| LedgerError::of(&error))?;
+        let sql = "SELECT queue FROM recorder_positions ORDER BY queue";
+        let names: Vec<String> = on!(self, |pool, _begin| async { sqlx::query_scalar(sql).fetch_all(pool).await })?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 

@@ -1,7 +1,7 @@
 //! How history goes: in slices, the oldest jobs first.
 
-/// Jobs that one call removes at most.
-pub(super) const SLICE: i64 = 2_000;
+/// Jobs, or runs of schedules, that one call removes at most.
+pub(crate) const SLICE: i64 = 2_000;
 
 /// What a call has removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

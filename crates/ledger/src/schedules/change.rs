@@ -6,16 +6,16 @@ use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{ScheduleName, Timestamp};
 use sqlx::Row as _;
 
-use super::{ManagedBy, leads, millis, on};
+use super::{ManagedBy, leads, millis};
 use crate::error::LedgerError;
-use crate::ledger::{Ledger, Store};
+use crate::ledger::{Ledger, Store, on};
 
 /// What became of a schedule that was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
     /// It is new.
     Added,
-    /// It has changed; it goes on from now.
+    /// It has changed. With other times it goes on from now; what only its jobs are changes nothing of its ticks.
     Changed,
     /// It is as it was.
     Same,

@@ -15,27 +15,7 @@ pub use self::run::{Outcome, Run};
 pub use self::tick::{Advance, Deadlines};
 use crate::error::LedgerError;
 use crate::history::stored::Values;
-use crate::ledger::{Ledger, Store};
-
-/// Runs a piece of code on the pool of whichever database it is, with the statement that begins a transaction there.
-macro_rules! on {
-    ($ledger:expr, |$pool:ident, $begin:ident| $body:expr) => {
-        match &$ledger.store {
-            Store::Postgres($pool) => {
-                let $begin = "BEGIN";
-                let done: Result<_, sqlx::Error> = $body.await;
-                done
-            }
-            Store::Sqlite($pool) => {
-                let $begin = "BEGIN IMMEDIATE";
-                let done: Result<_, sqlx::Error> = $body.await;
-                done
-            }
-        }
-        .map_err(|error| LedgerError::of(&error))
-    };
-}
-pub(crate) use on;
+use crate::ledger::{Ledger, Store, on};
 
 /// Whether the term is still the latest. Whoever begins another waits for this transaction, or this one sees that; and all who
 /// write as a leader take turns, so that they cannot meet in the middle.

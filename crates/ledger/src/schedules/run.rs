@@ -1,12 +1,15 @@
 //! What became of a schedule's ticks, for people.
 
+use std::collections::{BTreeMap, HashMap};
+
 use lovage_core::{JobId, QueueName, ScheduleName, State, Timestamp};
 use serde::Serialize;
 
-use super::{leads, millis, on};
+use super::{leads, millis};
 use crate::error::LedgerError;
+use crate::history::SLICE;
 use crate::history::stored::{Values, instant};
-use crate::ledger::{Ledger, Store};
+use crate::ledger::{Ledger, Store, on};
 
 /// What became of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -61,20 +64,24 @@ pub struct Run {
     pub ended: Option<(State, Timestamp)>,
 }
 
-pub(super) const INSERT: &str = "INSERT INTO schedule_runs (schedule, tick, outcome, at, queue, job, note)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (schedule, tick, outcome) DO NOTHING";
+/// Rows of one statement, well within what both databases take of values.
+pub(super) const ROWS: usize = 1_000;
 
-/// Binds a run to [`INSERT`].
+/// Writes runs; those that are there stay as they are.
 macro_rules! insert {
-    ($run:expr) => {
-        sqlx::query(super::run::INSERT)
-            .bind($run.schedule.as_str())
-            .bind(super::millis($run.tick))
-            .bind($run.outcome.name())
-            .bind(super::millis($run.at))
-            .bind($run.job.as_ref().map(|(queue, _)| queue.as_str()))
-            .bind($run.job.as_ref().map(|(_, job)| job.as_str()))
-            .bind($run.note.as_deref())
+    ($runs:expr, $connection:expr) => {
+        for runs in $runs.chunks(super::run::ROWS) {
+            let mut sql =
+                sqlx::QueryBuilder::new("INSERT INTO schedule_runs (schedule, tick, outcome, at, queue, job, note) ");
+            sql.push_values(runs, |mut row, run| {
+                row.push_bind(run.schedule.as_str()).push_bind(super::millis(run.tick)).push_bind(run.outcome.name());
+                row.push_bind(super::millis(run.at));
+                row.push_bind(run.job.as_ref().map(|(queue, _)| queue.as_str()));
+                row.push_bind(run.job.as_ref().map(|(_, job)| job.as_str())).push_bind(run.note.as_deref());
+            });
+            sql.push(" ON CONFLICT (schedule, tick, outcome) DO NOTHING");
+            sql.build().persistent(false).execute(&mut *$connection).await?;
+        }
     };
 }
 pub(super) use insert;
@@ -104,7 +111,11 @@ fn read(row: &impl Values) -> Result<Run, sqlx::Error> {
 impl Ledger {
     /// Writes down a run that somebody has asked for.
     pub async fn add_run(&self, run: &Run) -> Result<(), LedgerError> {
-        on!(self, |pool, _begin| async { insert!(run).execute(pool).await.map(drop) })
+        on!(self, |pool, _begin| async {
+            let mut connection = pool.acquire().await?;
+            insert!(std::slice::from_ref(run), connection);
+            Ok(())
+        })
     }
 
     /// The runs of a schedule that were written down before `before`, the latest first, at most `limit`.
@@ -125,6 +136,25 @@ impl Ledger {
         })
     }
 
+    /// The latest run with a job of each schedule from `first` to `last` by name, for those that have one.
+    pub async fn last_runs(
+        &self,
+        first: &ScheduleName,
+        last: &ScheduleName,
+    ) -> Result<HashMap<ScheduleName, Run>, LedgerError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM schedule_runs AS run
+             JOIN (SELECT name, (SELECT max(tick) FROM schedule_runs WHERE schedule = name AND job IS NOT NULL) AS latest
+                   FROM schedules WHERE name >= $1 AND name <= $2) AS known ON known.name = run.schedule AND known.latest = run.tick
+             WHERE job IS NOT NULL ORDER BY at"
+        );
+        on!(self, |pool, _begin| async {
+            let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(first.as_str()).bind(last.as_str());
+            let runs = found.fetch_all(pool).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            Ok(runs.into_iter().map(|run| (run.schedule.clone(), run)).collect())
+        })
+    }
+
     /// Runs whose job's end is not known yet, after `after`, in the order in which they were written down, at most `limit`.
     pub async fn open_runs(&self, after: Option<&Run>, limit: u32) -> Result<Vec<Run>, LedgerError> {
         let sql = format!(
@@ -141,23 +171,43 @@ impl Ledger {
     /// Writes down how jobs of runs have ended; a success counts for the schedule's deadline.
     /// [`LedgerError::Deposed`] if another leader's term has begun.
     pub async fn settle_runs(&self, term: u64, runs: &[Run]) -> Result<(), LedgerError> {
+        let ended: Vec<(&Run, (State, Timestamp))> =
+            runs.iter().filter_map(|run| run.ended.map(|end| (run, end))).collect();
+        let mut successes: BTreeMap<&ScheduleName, Timestamp> = BTreeMap::new();
+        for (run, (_, at)) in ended.iter().filter(|(_, (state, _))| *state == State::Completed) {
+            let latest = successes.entry(&run.schedule).or_default();
+            *latest = (*latest).max(*at);
+        }
+        let successes: Vec<(&ScheduleName, Timestamp)> = successes.into_iter().collect();
         let leads = on!(self, |pool, begin| async {
             let mut transaction = pool.begin_with(begin).await?;
             if !leads!(term, &mut *transaction) {
                 return Ok(false);
             }
-            for run in runs {
-                let Some((state, ended)) = run.ended else { continue };
-                let sql = "UPDATE schedule_runs SET state = $4, ended_at = $5
-                           WHERE schedule = $1 AND tick = $2 AND outcome = $3";
-                let settle =
-                    sqlx::query(sql).bind(run.schedule.as_str()).bind(millis(run.tick)).bind(run.outcome.name());
-                settle.bind(state.name()).bind(millis(ended)).execute(&mut *transaction).await?;
-                if state == State::Completed {
-                    let sql = "UPDATE schedules SET last_success_at = $2
-                               WHERE name = $1 AND (last_success_at IS NULL OR last_success_at < $2)";
-                    sqlx::query(sql).bind(run.schedule.as_str()).bind(millis(ended)).execute(&mut *transaction).await?;
-                }
+            for ended in ended.chunks(ROWS) {
+                let mut sql = sqlx::QueryBuilder::new(
+                    "UPDATE schedule_runs SET state = ended.column4, ended_at = ended.column5 FROM (",
+                );
+                sql.push_values(ended, |mut row, (run, (state, at))| {
+                    row.push_bind(run.schedule.as_str()).push_bind(millis(run.tick)).push_bind(run.outcome.name());
+                    row.push_bind(state.name()).push_bind(millis(*at));
+                });
+                sql.push(
+                    ") AS ended WHERE schedule_runs.schedule = ended.column1 AND schedule_runs.tick = ended.column2
+                       AND schedule_runs.outcome = ended.column3",
+                );
+                sql.build().persistent(false).execute(&mut *transaction).await?;
+            }
+            for successes in successes.chunks(ROWS) {
+                let mut sql = sqlx::QueryBuilder::new("UPDATE schedules SET last_success_at = success.column2 FROM (");
+                sql.push_values(successes, |mut row, (schedule, at)| {
+                    row.push_bind(schedule.as_str()).push_bind(millis(*at));
+                });
+                sql.push(
+                    ") AS success WHERE schedules.name = success.column1
+                       AND (schedules.last_success_at IS NULL OR schedules.last_success_at < success.column2)",
+                );
+                sql.build().persistent(false).execute(&mut *transaction).await?;
             }
             transaction.commit().await?;
             Ok(true)
@@ -165,11 +215,13 @@ impl Ledger {
         if leads { Ok(()) } else { Err(LedgerError::Deposed) }
     }
 
-    /// Removes runs that were written down before that.
-    pub async fn prune_runs(&self, before: Timestamp) -> Result<u64, LedgerError> {
+    /// Removes a slice of the runs that were written down before that, the oldest first. Answers whether more are left.
+    pub async fn prune_runs(&self, before: Timestamp) -> Result<bool, LedgerError> {
+        let sql = "DELETE FROM schedule_runs WHERE (schedule, tick, outcome) IN
+                       (SELECT schedule, tick, outcome FROM schedule_runs WHERE at < $1 ORDER BY at LIMIT $2)";
         on!(self, |pool, _begin| async {
-            let sql = "DELETE FROM schedule_runs WHERE at < $1";
-            Ok(sqlx::query(sql).bind(millis(before)).execute(pool).await?.rows_affected())
+            let removed = sqlx::query(sql).bind(millis(before)).bind(SLICE).execute(pool).await?;
+            Ok(removed.rows_affected() == SLICE as u64)
         })
     }
 }

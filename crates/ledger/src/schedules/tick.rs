@@ -3,10 +3,10 @@
 use lovage_core::{ScheduleName, Timestamp};
 use sqlx::Row as _;
 
-use super::run::{Outcome, Run, insert};
-use super::{leads, millis, on};
+use super::run::{Outcome, ROWS, Run, insert};
+use super::{leads, millis};
 use crate::error::LedgerError;
-use crate::ledger::{Ledger, Store};
+use crate::ledger::{Ledger, Store, on};
 
 /// How far a schedule is.
 #[derive(Debug, Clone)]
@@ -39,24 +39,28 @@ pub struct Deadlines {
 impl Ledger {
     /// Writes down how far schedules are, all or none. [`LedgerError::Deposed`] if another leader's term has begun.
     pub async fn advance(&self, term: u64, advances: &[Advance]) -> Result<(), LedgerError> {
+        let runs: Vec<&Run> = advances.iter().flat_map(|advance| &advance.runs).collect();
         let leads = on!(self, |pool, begin| async {
             let mut transaction = pool.begin_with(begin).await?;
             if !leads!(term, &mut *transaction) {
                 return Ok(false);
             }
-            for advance in advances {
-                let last = advance.runs.iter().rev().find_map(|run| run.job.as_ref());
-                let sql = "UPDATE schedules SET last_tick = $3, next_at = $4, waiting_tick = $5,
-                               last_queue = coalesce($6, last_queue), last_job = coalesce($7, last_job)
-                           WHERE name = $1 AND revision = $2";
-                let update = sqlx::query(sql).bind(advance.name.as_str()).bind(advance.revision as i64);
-                let update = update.bind(millis(advance.last_tick)).bind(advance.next_at.map(millis));
-                let update = update.bind(advance.waiting_tick.map(millis)).bind(last.map(|(queue, _)| queue.as_str()));
-                update.bind(last.map(|(_, job)| job.as_str())).execute(&mut *transaction).await?;
-                for run in &advance.runs {
-                    insert!(run).execute(&mut *transaction).await?;
-                }
+            for advances in advances.chunks(ROWS) {
+                let mut sql = sqlx::QueryBuilder::new(
+                    "UPDATE schedules SET last_tick = new.column3, next_at = new.column4, waiting_tick = new.column5,
+                         last_queue = coalesce(new.column6, last_queue), last_job = coalesce(new.column7, last_job) FROM (",
+                );
+                sql.push_values(advances, |mut row, advance| {
+                    let last = advance.runs.iter().rev().find_map(|run| run.job.as_ref());
+                    row.push_bind(advance.name.as_str()).push_bind(advance.revision as i64);
+                    row.push_bind(millis(advance.last_tick)).push_bind(advance.next_at.map(millis));
+                    row.push_bind(advance.waiting_tick.map(millis)).push_bind(last.map(|(queue, _)| queue.as_str()));
+                    row.push_bind(last.map(|(_, job)| job.as_str()));
+                });
+                sql.push(") AS new WHERE schedules.name = new.column1 AND schedules.revision = new.column2");
+                sql.build().persistent(false).execute(&mut *transaction).await?;
             }
+            insert!(runs, transaction);
             transaction.commit().await?;
             Ok(true)
         })?;
@@ -77,11 +81,11 @@ impl Ledger {
                            AND CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within < $1
                        RETURNING name";
             let rows = sqlx::query(sql).bind(millis(now)).fetch_all(&mut *transaction).await?;
-            let mut deadlines = Deadlines::default();
+            let (mut deadlines, mut runs) = (Deadlines::default(), Vec::new());
             for row in rows {
                 let name: String = row.try_get(0)?;
                 let Ok(schedule) = name.parse::<ScheduleName>() else { continue };
-                let run = Run {
+                runs.push(Run {
                     schedule: schedule.clone(),
                     tick: now,
                     outcome: Outcome::Overdue,
@@ -89,10 +93,10 @@ impl Ledger {
                     job: None,
                     note: None,
                     ended: None,
-                };
-                insert!(run).execute(&mut *transaction).await?;
+                });
                 deadlines.overdue.push(schedule);
             }
+            insert!(runs, transaction);
             let sql = "UPDATE schedules SET overdue_since = NULL
                        WHERE overdue_since IS NOT NULL
                            AND (success_within IS NULL OR next_at IS NULL OR paused_since IS NOT NULL

@@ -49,9 +49,7 @@ pub async fn run(context: &Context, args: &PruneArgs) -> Outcome {
     let age = duration::parse(&args.older_than)
         .map_err(|problem| Failure::usage("older_than", format!("older_than: {problem}")))?;
     let ledger = rooms::required_ledger(context.config()).await?;
-    let before = Timestamp::from_millis(
-        Context::now().as_millis().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
-    );
+    let before = Context::now().minus(age);
     let chains = chains(&ledger, args.tenant.as_ref()).await?;
     context.confirm(&format!("Remove audit records that are older than {}?", duration::exact(age)))?;
     let recording = Trail::open(context).await?;

@@ -129,7 +129,7 @@ fn entry(line: u64, record: Record, queue: Option<&QueueName>) -> Entry {
         && due >= expires
     {
         // A retry that was due after its job's end: the job is to expire, and enqueueing knows no such pair.
-        job.run_at = Some(Timestamp::from_millis(expires.as_millis().saturating_sub(1)));
+        job.run_at = Some(expires.just_before());
     }
     Entry { line, state, job }
 }

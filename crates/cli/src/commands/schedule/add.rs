@@ -84,7 +84,7 @@ pub struct AddArgs {
     /// Discard a job that still waits so long after its tick, e.g. 1h
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     expires_after: Option<String>,
-    /// Change the schedule if there is one of that name; it goes on from now
+    /// Change the schedule if there is one of that name; with other times it goes on from now
     #[arg(long)]
     replace: bool,
 }

@@ -1,17 +1,16 @@
 //! `lovage schedule list`.
 
+use std::collections::HashMap;
+
 use clap::Args;
 use lovage_core::ScheduleName;
-use lovage_ledger::{Ledger, Run, Schedule};
+use lovage_ledger::Schedule;
 
 use super::zone_of;
 use crate::commands::Context;
 use crate::error::Outcome;
 use crate::output::ScheduleLine;
 use crate::rooms;
-
-/// Ticks in which the last one with a job is looked for.
-const LOOK: u32 = 20;
 
 /// Options of `schedule list`.
 #[derive(Debug, Args)]
@@ -30,20 +29,18 @@ pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
     let mut schedules = ledger.schedules(args.after.as_ref(), args.limit + 1).await?;
     let more = schedules.len() > args.limit as usize;
     schedules.truncate(args.limit as usize);
-    let mut lines = Vec::with_capacity(schedules.len());
-    for schedule in &schedules {
-        let last = last_run(&ledger, schedule).await?;
-        lines.push(ScheduleLine::new(schedule, &zone_of(&schedule.spec), last, Context::now()));
-    }
+    let mut last = match (schedules.first(), schedules.last()) {
+        (Some(first), Some(last)) => ledger.last_runs(&first.spec.name, &last.spec.name).await?,
+        _ => HashMap::new(),
+    };
+    let line = |schedule: &Schedule| {
+        let last = last.remove(&schedule.spec.name);
+        ScheduleLine::new(schedule, &zone_of(&schedule.spec), last, Context::now())
+    };
+    let lines: Vec<ScheduleLine> = schedules.iter().map(line).collect();
     context.output.many(&lines, |lines| ScheduleLine::table(lines, Context::now()))?;
     if let Some(last) = schedules.last().filter(|_| more) {
         context.output.note(&format!("There are more than these: add --after {}, or --limit COUNT.", last.spec.name));
     }
     Ok(())
-}
-
-/// The latest tick that had a job.
-pub async fn last_run(ledger: &Ledger, schedule: &Schedule) -> Outcome<Option<Run>> {
-    let runs = ledger.runs(&schedule.spec.name, None, LOOK).await?;
-    Ok(runs.into_iter().find(|run| run.job.is_some()))
 }

@@ -17,15 +17,14 @@ mod show;
 
 use clap::Subcommand;
 use jiff::tz::TimeZone;
-use lovage_core::ScheduleName;
 use lovage_core::schedule::ScheduleSpec;
+use lovage_core::{ScheduleName, nearest};
 use lovage_ledger::{Ledger, MAX_SCHEDULES, Schedule};
 use lovage_scheduler::zone;
 
 use super::Context;
 use crate::config::Origin;
 use crate::error::{Failure, Outcome};
-use crate::nearest::nearest;
 
 /// Commands about schedules.
 #[derive(Debug, Subcommand)]

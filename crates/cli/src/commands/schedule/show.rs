@@ -6,7 +6,6 @@ use lovage_core::schedule::ScheduleSpec;
 use lovage_ledger::Schedule;
 use serde::Serialize;
 
-use super::list::last_run;
 use super::next::{NextRun, runs, table};
 use super::{find, zone_of};
 use crate::commands::Context;
@@ -55,8 +54,9 @@ pub async fn run(context: &Context, args: &ShowArgs) -> Outcome {
     let (spec, now) = (&schedule.spec, Context::now());
     let zone = zone_of(spec);
     let paused = schedule.paused.as_ref();
+    let last = ledger.last_runs(&spec.name, &spec.name).await?.remove(&spec.name);
     let shown = Shown {
-        line: ScheduleLine::new(&schedule, &zone, last_run(&ledger, &schedule).await?, now),
+        line: ScheduleLine::new(&schedule, &zone, last, now),
         revision: schedule.revision,
         created_at: Instant(schedule.created_at),
         updated_at: Instant(schedule.updated_at),

@@ -287,6 +287,5 @@ impl<'a> Moving<'a> {
 
 /// When a copy that may not run yet is due: just before it expires, if it does.
 fn parked(expires_at: Option<Timestamp>) -> Timestamp {
-    let before = |at: Timestamp| Timestamp::from_millis(at.as_millis().saturating_sub(1));
-    expires_at.map_or(PARKED, |at| before(at).min(PARKED))
+    expires_at.map_or(PARKED, |at| at.just_before().min(PARKED))
 }
