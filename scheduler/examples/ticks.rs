@@ -10,12 +10,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use lovage_broker::{Broker, Connect, ListQuery, Reader as _, RedisBroker, RedisConfig, SystemClock};
 use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{Clock as _, State};
-use lovage_ledger::{Ledger, LedgerAddress, migrate};
-use lovage_scheduler::{Cron, Duty as _, Metrics, prometheus, zone};
+use lovage_ledger::{Change, Ledger, LedgerAddress, migrate};
+use lovage_scheduler::{Cron, Duty as _, Metrics, first_tick, prometheus, zone};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -53,8 +52,7 @@ async fn load(schedules: usize, due: usize, url: &str) -> Outcome {
         specs.push(ScheduleSpec::parse(&json, zone)?);
     }
     // Operators' ones: those of a configuration would go with the first leader who has another.
-    let put = specs.iter().map(|spec| ledger.put_schedule(spec, SystemClock.now()));
-    futures::stream::iter(put).buffer_unordered(8).try_for_each(|_| std::future::ready(Ok(()))).await?;
+    ledger.put_schedules(Change { specs: &specs, replace: true, remove: &[], rehearse: false }, first_tick).await?;
     Ok(())
 }
 
@@ -66,9 +64,8 @@ async fn run(seconds: u64, redis: &str, url: &str) -> Outcome {
         let config = config.clone();
         Box::pin(async move { Ok(Arc::new(RedisBroker::connect(config).await?) as Arc<dyn Broker>) })
     });
-    let clock = Arc::new(SystemClock);
-    let metrics = Metrics::new(&prometheus::Registry::new(), clock.clone())?;
-    let cron = Cron::new(connect, ledger.clone(), clock, metrics, Vec::new());
+    let metrics = Metrics::new(&prometheus::Registry::new(), Arc::new(SystemClock))?;
+    let cron = Cron::new(connect, ledger.clone(), metrics, None);
     let term = ledger.begin_term().await?;
     // The first look plans all schedules that are new.
     while cron.tick(term).await?.more {}

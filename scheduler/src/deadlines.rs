@@ -1,11 +1,10 @@
 //! How the jobs of schedules have ended, and which schedules have had no success for too long.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lovage_core::{Clock, JobId, QueueName, ScheduleName};
+use lovage_core::{JobId, QueueName, ScheduleName};
 use lovage_ledger::{Deadlines as Passed, Ledger, Run};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
@@ -17,17 +16,22 @@ use crate::metrics::Metrics;
 const EVERY: Duration = Duration::from_secs(2);
 /// Runs of one page.
 const RUNS: u32 = 500;
-/// Pages at a time; the next time goes on where this one has ended.
+/// Pages of open runs at a time; the next time goes on where this one has ended.
 const PAGES: usize = 20;
 
 /// Follows the jobs of schedules to their ends, by the history.
 #[derive(Debug)]
 pub struct Deadlines {
     ledger: Ledger,
-    clock: Arc<dyn Clock>,
     metrics: Metrics,
-    /// Open runs up to here were looked at; beginning anew each time the end is reached.
-    after: Mutex<Option<Run>>,
+    looked: Mutex<Looked>,
+}
+
+/// Runs up to these were looked at; beginning anew each time the end is reached.
+#[derive(Debug, Default)]
+struct Looked {
+    open: Option<Run>,
+    failed: Option<Run>,
 }
 
 #[async_trait]
@@ -42,6 +46,7 @@ impl Duty for Deadlines {
                 break;
             }
         }
+        self.settle_failed(term).await?;
         self.check(term).await?;
         Ok(EVERY)
     }
@@ -49,16 +54,27 @@ impl Duty for Deadlines {
 
 impl Deadlines {
     /// Over a ledger whose history somebody records.
-    pub fn new(ledger: Ledger, clock: Arc<dyn Clock>, metrics: Metrics) -> Self {
-        Self { ledger, clock, metrics, after: Mutex::default() }
+    pub fn new(ledger: Ledger, metrics: Metrics) -> Self {
+        Self { ledger, metrics, looked: Mutex::default() }
     }
 
     /// Looks at a page of open runs. Answers whether more are left.
     pub async fn settle(&self, term: u64) -> Result<bool, DutyError> {
-        let mut after = self.after.lock().await;
-        let runs = self.ledger.open_runs(after.as_ref(), RUNS).await?;
+        let mut looked = self.looked.lock().await;
+        let runs = self.ledger.open_runs(looked.open.as_ref(), RUNS).await?;
+        self.settle_page(term, runs, &mut looked.open).await
+    }
+
+    /// Looks at a page of runs whose jobs have failed: a job that somebody has redriven may have succeeded.
+    pub async fn settle_failed(&self, term: u64) -> Result<bool, DutyError> {
+        let mut looked = self.looked.lock().await;
+        let runs = self.ledger.failed_runs(looked.failed.as_ref(), RUNS).await?;
+        self.settle_page(term, runs, &mut looked.failed).await
+    }
+
+    async fn settle_page(&self, term: u64, runs: Vec<Run>, last: &mut Option<Run>) -> Result<bool, DutyError> {
         let more = runs.len() == RUNS as usize;
-        *after = runs.last().filter(|_| more).cloned();
+        *last = runs.last().filter(|_| more).cloned();
         let ended = self.ended(runs).await?;
         if !ended.is_empty() {
             self.ledger.settle_runs(term, &ended).await?;
@@ -66,7 +82,7 @@ impl Deadlines {
         Ok(more)
     }
 
-    /// Those of the runs whose jobs have ended, with how.
+    /// Those of the runs whose jobs have ended otherwise than was known, with how.
     async fn ended(&self, runs: Vec<Run>) -> Result<Vec<Run>, DutyError> {
         let mut by_queue: HashMap<QueueName, Vec<JobId>> = HashMap::new();
         for (queue, job) in runs.iter().filter_map(|run| run.job.as_ref()) {
@@ -79,20 +95,21 @@ impl Deadlines {
             }
         }
         let end = |mut run: Run| {
+            let before = run.ended;
             run.ended = run.job.as_ref().and_then(|job| ends.get(job)).copied();
-            run.ended.is_some().then_some(run)
+            (run.ended.is_some() && run.ended != before).then_some(run)
         };
         Ok(runs.into_iter().filter_map(end).collect())
     }
 
     /// Says which schedules have had no success for too long, and which have had one again.
     pub async fn check(&self, term: u64) -> Result<Passed, DutyError> {
-        let passed = self.ledger.check_deadlines(term, self.clock.now()).await?;
+        let passed = self.ledger.check_deadlines(term).await?;
         for schedule in &passed.overdue {
             warn!(schedule = %schedule, "a schedule has had no success for longer than it may");
         }
         for schedule in &passed.met {
-            info!(schedule = %schedule, "a schedule has had a success again");
+            info!(schedule = %schedule, "a schedule is no longer overdue");
         }
         self.metrics.overdue(passed.all.iter().map(ScheduleName::as_str));
         Ok(passed)

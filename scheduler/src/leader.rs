@@ -163,6 +163,7 @@ impl Scheduler {
                 () = over.cancelled() => return Ok(()),
                 () = sleep(EVERY) => {}
             }
+            self.metrics.late();
             let asked = Instant::now();
             let left = LEASE.saturating_sub(known.elapsed());
             match timeout(left, broker.lead(NAME, &self.holder, LEASE)).await {
@@ -197,6 +198,7 @@ async fn again_and_again(
     metrics: Metrics,
 ) -> Result<(), DutyError> {
     let mut failures: u32 = 0;
+    metrics.due(duty.name(), Instant::now());
     while !over.is_cancelled() {
         let done = tokio::select! {
             () = over.cancelled() => return Ok(()),
@@ -209,6 +211,7 @@ async fn again_and_again(
                     info!(duty = duty.name(), "done again");
                 }
                 failures = 0;
+                metrics.due(duty.name(), Instant::now() + wait);
                 wait
             }
             Err(DutyError::Deposed) => return Err(DutyError::Deposed),

@@ -14,7 +14,7 @@ mod pruner;
 mod recorder;
 mod sweeper;
 
-pub use cron::{Cron, Ticked, zone};
+pub use cron::{Cron, Ticked, first_tick, zone};
 pub use deadlines::Deadlines;
 pub use duty::{Duty, DutyError};
 pub use health::Health;

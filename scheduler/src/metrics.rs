@@ -1,10 +1,22 @@
 //! What a scheduler counts, with every name and help text on this one screen.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use lovage_core::{Clock, Timestamp};
+use lovage_core::Clock;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use tokio::time::Instant;
+
+/// A duty that was to be done at a time is not late before it has had this much.
+const IN_TIME: Duration = Duration::from_secs(2);
+
+/// How a duty stands.
+#[derive(Debug, Clone, Copy)]
+struct Stand {
+    behind: Duration,
+    due: Instant,
+}
 
 /// The counters of one scheduler. Clones are the same.
 #[derive(Debug, Clone)]
@@ -14,6 +26,8 @@ pub struct Metrics {
     succeeded: GaugeVec,
     failed: IntCounterVec,
     lag: GaugeVec,
+    /// How far each duty was behind when it last said so, and since when it is to be done.
+    stands: Arc<Mutex<BTreeMap<&'static str, Stand>>>,
     overdue: IntGaugeVec,
     /// The schedules that it has a line for.
     shown: Arc<Mutex<BTreeSet<String>>>,
@@ -47,7 +61,10 @@ impl Metrics {
         )?;
         registry.register(Box::new(failed.clone()))?;
         let lag = GaugeVec::new(
-            opts("lovage_scheduler_lag_seconds", "How far a duty of the leader is behind what happens."),
+            opts(
+                "lovage_scheduler_lag_seconds",
+                "How far a duty of the leader is behind what happens, or behind the time at which it is to be done.",
+            ),
             &by_duty,
         )?;
         registry.register(Box::new(lag.clone()))?;
@@ -58,6 +75,7 @@ impl Metrics {
         registry.register(Box::new(overdue.clone()))?;
         Ok(Self {
             overdue,
+            stands: Arc::default(),
             shown: Arc::default(),
             missed: counter("lovage_schedule_missed_total", "Ticks of schedules that nobody was there for in time.")?,
             clock,
@@ -83,6 +101,7 @@ impl Metrics {
         self.leader.set(leads.into());
         if !leads {
             // Who does not lead knows nothing of it.
+            self.stands().clear();
             self.lag.reset();
             self.overdue(std::iter::empty());
         }
@@ -98,7 +117,7 @@ impl Metrics {
 
     /// The schedules that have had no success for too long; there is no line for others.
     pub(crate) fn overdue<'a>(&self, schedules: impl Iterator<Item = &'a str>) {
-        let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let now: BTreeSet<String> = schedules.map(str::to_owned).collect();
         for schedule in shown.difference(&now) {
             let _ = self.overdue.remove_label_values(&[schedule]);
@@ -109,9 +128,29 @@ impl Metrics {
         *shown = now;
     }
 
-    /// A duty has done all that happened up to `at`; nothing if it has done everything.
-    pub(crate) fn is_at(&self, duty: &str, at: Option<Timestamp>) {
-        let lag = at.map_or(0.0, |at| self.clock.now().since(at).as_secs_f64());
-        self.lag.with_label_values(&[duty]).set(lag);
+    /// A duty is that far behind what happens, as it finds itself.
+    pub(crate) fn behind(&self, duty: &'static str, lag: Duration) {
+        if let Some(stand) = self.stands().get_mut(duty) {
+            stand.behind = lag;
+        }
+        self.lag.with_label_values(&[duty]).set(lag.as_secs_f64());
+    }
+
+    /// A duty is to be done at that time.
+    pub(crate) fn due(&self, duty: &'static str, at: Instant) {
+        let behind = self.stands().get(duty).map_or(Duration::ZERO, |stand| stand.behind);
+        self.stands().insert(duty, Stand { behind, due: at });
+    }
+
+    /// Shows how far duties are behind: what they find themselves, or longer if they are not even done.
+    pub(crate) fn late(&self) {
+        for (duty, stand) in self.stands().iter() {
+            let lag = stand.behind.max(stand.due.elapsed().saturating_sub(IN_TIME));
+            self.lag.with_label_values(&[duty]).set(lag.as_secs_f64());
+        }
+    }
+
+    fn stands(&self) -> MutexGuard<'_, BTreeMap<&'static str, Stand>> {
+        self.stands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use lovage_broker::{Broker, Connect};
 use lovage_core::QueueName;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
-use tracing::warn;
+use tokio::time::{Instant, timeout};
 
 use crate::duty::{Duty, DutyError};
 
@@ -19,6 +19,9 @@ use crate::duty::{Duty, DutyError};
 const EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for new queues.
 const QUEUES_EVERY: Duration = Duration::from_secs(5);
+/// Queues that are swept at the same time; one that does not answer holds up no other.
+const AT_ONCE: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Slices of one queue before it is another's turn.
 const SLICES: usize = 5;
 
@@ -58,30 +61,39 @@ impl Sweeper {
             *state = Some(State { broker, queues, listed: Instant::now() });
         }
         let Some(State { broker, queues, .. }) = state.as_ref() else { return Ok(false) };
-        let (mut more, mut failed) = (false, None);
+        let mut swept = Vec::with_capacity(queues.len());
         for queue in queues {
-            match sweep(broker.as_ref(), queue).await {
+            swept.push(sweep(broker.as_ref(), queue));
+        }
+        let mut swept = futures::stream::iter(swept).buffer_unordered(AT_ONCE);
+        let (mut more, mut failures, mut first) = (false, 0, None);
+        while let Some(swept) = swept.next().await {
+            match swept {
                 Ok(left) => more |= left,
-                Err(error) => {
-                    warn!(%queue, %error, "a queue is not swept");
-                    failed = Some(error);
+                Err(problem) => {
+                    failures += 1;
+                    first.get_or_insert(problem);
                 }
             }
         }
-        match failed {
-            Some(error) => {
-                *state = None;
-                Err(error)
-            }
-            None => Ok(more),
+        let Some(problem) = first else { return Ok(more) };
+        let all = failures == queues.len();
+        drop(swept);
+        if all {
+            *state = None;
         }
+        Err(DutyError::Other(format!("{failures} queues are not swept, first {problem}")))
     }
 }
 
-async fn sweep(broker: &dyn Broker, queue: &QueueName) -> Result<bool, DutyError> {
+/// Answers whether more is due, or in words why it is not known.
+async fn sweep(broker: &dyn Broker, queue: &QueueName) -> Result<bool, String> {
     for _ in 0..SLICES {
-        if !broker.sweep(queue).await?.more {
-            return Ok(false);
+        match timeout(PATIENCE, broker.sweep(queue)).await {
+            Ok(Ok(swept)) if swept.more => {}
+            Ok(Ok(_)) => return Ok(false),
+            Ok(Err(error)) => return Err(format!("{queue}: {error}")),
+            Err(_) => return Err(format!("{queue}: it did not answer in time")),
         }
     }
     Ok(true)

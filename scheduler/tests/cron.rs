@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use lovage_broker::ListQuery;
 use lovage_core::schedule::ScheduleSpec;
-use lovage_core::{Limits, ScheduleName, State, Subject, Timestamp, Transition};
+use lovage_core::{
+    AttemptError, DiscardReason, ErrorClass, Limits, ScheduleName, State, Subject, Timestamp, Transition,
+};
 use lovage_ledger::{ManagedBy, Put, Run, RunOutcome, Schedule};
-use lovage_scheduler::{Cron, Deadlines, DutyError, Metrics, Ticked, zone};
+use lovage_scheduler::{Cron, Deadlines, DutyError, Metrics, Ticked, first_tick, zone};
 
 use bench::{Bench, START, benches, retry};
 
@@ -31,12 +33,11 @@ fn metrics(bench: &Bench) -> Metrics {
 }
 
 fn cron(bench: &Bench, configured: Vec<ScheduleSpec>) -> Cron {
-    Cron::new(bench.connect.clone(), bench.ledger.clone(), bench.clock.clone(), metrics(bench), configured)
+    Cron::new(bench.connect.clone(), bench.ledger.clone(), metrics(bench), Some(configured))
 }
 
 async fn put(bench: &Bench, more: &str) {
-    let put = bench.ledger.put_schedule(&spec("hourly", more), bench.clock_now()).await.unwrap();
-    assert_eq!(put, Put::Added);
+    assert_eq!(bench.put(&spec("hourly", more)).await, Put::Added);
 }
 
 async fn tick(cron: &Cron, term: u64) -> Ticked {
@@ -169,13 +170,11 @@ async fn ticks_missed_while_nobody_leads_or_a_schedule_is_paused_follow_the_poli
         let term = bench.ledger.begin_term().await.unwrap();
         let cron = cron(&bench, vec![]);
         tick(&cron, term).await;
-        assert!(
-            bench.ledger.pause_schedule(&name("hourly"), ("cli:me@here", "deploy"), bench.clock_now()).await.unwrap()
-        );
+        assert!(bench.ledger.pause_schedule(&name("hourly"), ("cli:me@here", "deploy")).await.unwrap());
         bench.advance(10 * HOUR);
         assert_eq!(tick(&cron, term).await, Ticked::default(), "it is paused");
         assert_eq!(schedule(&bench).await.paused.unwrap().why, "deploy");
-        assert_eq!(bench.ledger.resume_schedule(&name("hourly"), bench.clock_now()).await.unwrap(), Some(true));
+        assert_eq!(bench.ledger.resume_schedule(&name("hourly"), first_tick).await.unwrap(), Some(true));
         assert_eq!(tick(&cron, term).await.enqueued, 3, "{}", bench.name);
         let runs = runs(&bench).await;
         assert_eq!(runs[0].1, RunOutcome::Missed);
@@ -190,7 +189,7 @@ async fn a_run_that_has_not_ended_is_waited_for_skipped_or_cancelled() {
         let cron = cron(&bench, vec![]);
         let again = async |overlap: &str| {
             let spec = spec("hourly", &format!(r#""cron": "0 * * * *", "overlap": "{overlap}""#));
-            bench.ledger.put_schedule(&spec, bench.clock_now()).await.unwrap();
+            bench.put(&spec).await;
             tick(&cron, term).await;
         };
         let hours = async |count: u32| {
@@ -266,8 +265,7 @@ async fn the_configuration_is_in_force_from_the_next_term_on() {
         let told: Vec<_> = all.iter().map(|known| (known.spec.name.to_string(), known.managed_by)).collect();
         let code = |name: &str| (name.to_owned(), ManagedBy::Code);
         assert_eq!(told, [code("a"), code("b"), ("hourly".to_owned(), ManagedBy::Operator)], "{}", bench.name);
-        assert_eq!(bench.ledger.put_schedule(&configured[0], bench.clock_now()).await.unwrap(), Put::ManagedByCode);
-        assert_eq!(bench.ledger.delete_schedule(&name("a")).await.unwrap(), Some(ManagedBy::Code));
+        assert_eq!(bench.put(&configured[0]).await, Put::ManagedByCode);
 
         bench.advance(HOUR);
         let term = bench.ledger.begin_term().await.unwrap();
@@ -276,9 +274,41 @@ async fn the_configuration_is_in_force_from_the_next_term_on() {
         assert_eq!(ticked.enqueued, 1, "what was due stays due when only its job is changed");
         let all = bench.ledger.schedules(None, 10).await.unwrap();
         let told: Vec<_> = all.iter().map(|known| (known.spec.name.as_str(), known.revision - START)).collect();
-        assert_eq!(told, [("a", 1), ("hourly", 0)], "what an operator has made stays, what the file has no more goes");
-        assert_eq!(bench.ledger.delete_schedule(&name("hourly")).await.unwrap(), Some(ManagedBy::Operator));
-        assert_eq!(bench.ledger.delete_schedule(&name("hourly")).await.unwrap(), None);
+        assert_eq!(told, [("a", 1), ("b", 0), ("hourly", 0)], "{}: what an operator has made stays", bench.name);
+        let withdrawn: Vec<_> = all.iter().map(|known| known.withdrawn_at.is_some()).collect();
+        assert_eq!(withdrawn, [false, true, false], "{}: what the file has no more is withdrawn", bench.name);
+
+        // Who has no file, or one that says nothing of schedules, lets them be.
+        let term = bench.ledger.begin_term().await.unwrap();
+        let silent = Cron::new(bench.connect.clone(), bench.ledger.clone(), metrics(&bench), None);
+        bench.advance(HOUR);
+        assert_eq!(tick(&silent, term).await.enqueued, 1, "{}", bench.name);
+    }
+}
+
+/// As in a Redis Cluster of which one node is away.
+#[tokio::test]
+async fn a_queue_that_takes_no_jobs_holds_up_no_other() {
+    for bench in benches().await.into_iter().filter(Bench::can_forget) {
+        put(&bench, r#""cron": "0 * * * *""#).await;
+        let other = ScheduleSpec { queue: "broken".parse().unwrap(), ..spec("other", r#""cron": "0 * * * *""#) };
+        bench.put(&other).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        tick(&cron, term).await;
+        bench.break_queue("broken");
+        bench.advance(HOUR);
+        assert_eq!(tick(&cron, term).await.enqueued, 1);
+        assert_eq!(runs(&bench).await, [(1, RunOutcome::Enqueued)]);
+        let known = bench.ledger.schedule(&name("other")).await.unwrap().unwrap();
+        assert!(known.next_at > Some(bench.clock_now()), "it is put off: {known:?}");
+        bench.mend_queue("broken");
+        assert_eq!(tick(&cron, term).await.schedules, 0, "and not asked all the time");
+        bench.advance(Duration::from_secs(5));
+        assert_eq!(tick(&cron, term).await.schedules, 1);
+        let runs = bench.ledger.runs(&name("other"), None, 10).await.unwrap();
+        let tick = bench.clock_now().minus(Duration::from_secs(5));
+        assert_eq!(runs.iter().map(|run| (run.tick, run.outcome)).collect::<Vec<_>>(), [(tick, RunOutcome::Enqueued)]);
     }
 }
 
@@ -288,7 +318,7 @@ async fn many_ticks_at_once_are_enqueued_in_slices() {
     for bench in benches().await {
         for number in 0..11 {
             let each = spec(&format!("each-{number}"), r#""cron": "* * * * * *", "missed": "all", "missed_max": 1000"#);
-            bench.ledger.put_schedule(&each, bench.clock_now()).await.unwrap();
+            bench.put(&each).await;
         }
         bench.advance(Duration::from_secs(1_000));
         let term = bench.ledger.begin_term().await.unwrap();
@@ -303,9 +333,9 @@ async fn a_schedule_without_success_is_overdue_until_it_has_one() {
         let term = bench.ledger.begin_term().await.unwrap();
         let cron = cron(&bench, vec![]);
         let recorder = bench.recorder();
-        let deadlines = Deadlines::new(bench.ledger.clone(), bench.clock.clone(), metrics(&bench));
+        let deadlines = Deadlines::new(bench.ledger.clone(), metrics(&bench));
         tick(&cron, term).await;
-        bench.advance(3 * HOUR);
+        bench.advance(4 * HOUR);
         assert!(deadlines.check(term).await.unwrap().overdue.is_empty());
         bench.advance(Duration::from_secs(1));
         assert_eq!(deadlines.check(term).await.unwrap().overdue, [name("hourly")], "{}", bench.name);
@@ -324,5 +354,36 @@ async fn a_schedule_without_success_is_overdue_until_it_has_one() {
         let enqueued = runs.iter().find(|run| run.outcome == RunOutcome::Enqueued).unwrap();
         assert_eq!(enqueued.ended, Some((State::Completed, bench.clock_now())));
         assert!(runs.iter().any(|run| run.outcome == RunOutcome::Overdue));
+    }
+}
+
+/// Its job was discarded, and somebody redrove it.
+#[tokio::test]
+async fn a_run_that_succeeds_when_it_is_redriven_is_a_success() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *", "success_within": "3h""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let (cron, recorder) = (cron(&bench, vec![]), bench.recorder());
+        let deadlines = Deadlines::new(bench.ledger.clone(), metrics(&bench));
+        tick(&cron, term).await;
+        bench.advance(HOUR);
+        tick(&cron, term).await;
+        let settled = async || {
+            bench.record(&recorder, term).await;
+            deadlines.settle(term).await.unwrap();
+            deadlines.settle_failed(term).await.unwrap();
+            let run = bench.ledger.runs(&name("hourly"), None, 1).await.unwrap().remove(0);
+            (run.ended.map(|(state, _)| state), schedule(&bench).await.last_success_at)
+        };
+        let claimed = bench.claim(1).await;
+        let error = AttemptError::new(ErrorClass::Failed, "no disk");
+        bench.finish(&claimed[0], Transition::Discard { reason: DiscardReason::Rejected, error }).await;
+        assert_eq!(settled().await, (Some(State::Discarded), None), "{}", bench.name);
+        bench.broker.retry(&bench.queue, &claimed[0].id).await.unwrap();
+        assert_eq!(settled().await, (Some(State::Discarded), None), "{}: it waits", bench.name);
+        bench.advance(Duration::from_mins(1));
+        let claimed = bench.claim(1).await;
+        bench.finish(&claimed[0], Transition::Complete { result: None }).await;
+        assert_eq!(settled().await, (Some(State::Completed), Some(bench.clock_now())), "{}", bench.name);
     }
 }

@@ -106,11 +106,15 @@ impl Stage {
     }
 
     fn scheduler_with(url: String, ledger: Ledger, duty: Arc<dyn Duty>) -> Scheduler {
+        Self::scheduler_shown(url, ledger, duty, &prometheus::Registry::new())
+    }
+
+    fn scheduler_shown(url: String, ledger: Ledger, duty: Arc<dyn Duty>, registry: &prometheus::Registry) -> Scheduler {
         let connect: Connect = Arc::new(move || {
             let config = RedisConfig { url: url.clone(), ..RedisConfig::default() };
             Box::pin(async move { Ok(Arc::new(RedisBroker::connect(config).await?) as Arc<dyn Broker>) })
         });
-        let metrics = Metrics::new(&prometheus::Registry::new(), Arc::new(SystemClock)).unwrap();
+        let metrics = Metrics::new(registry, Arc::new(SystemClock)).unwrap();
         let mut random = [0; 8];
         OsEntropy.fill(&mut random);
         Scheduler::new(format!("{random:?}"), connect, ledger, metrics).with(duty)
@@ -223,4 +227,24 @@ async fn who_is_told_that_another_leads_begins_anew() {
     assert_eq!(stage.told().await, Told::Began("deposed", 1));
     assert_eq!(stage.told().await, Told::Began("deposed", 2));
     assert!(health.ready().iter().chain(&health.live()).all(|check| check.ok));
+}
+
+/// A duty that hangs says nothing of itself.
+#[tokio::test]
+async fn a_duty_that_is_not_done_is_seen_to_be_behind() {
+    let mut stage = Stage::new().await;
+    let registry = prometheus::Registry::new();
+    let duty = Arc::new(Watched("hangs", stage.tell.clone()));
+    let scheduler = Stage::scheduler_shown(stage.redis.url(), stage.ledger.clone(), duty, &registry);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(scheduler.run(stop.clone()));
+    assert_eq!(stage.told().await, Told::Began("hangs", 1));
+    let lag = || {
+        let families = registry.gather().into_iter().filter(|family| family.name() == "lovage_scheduler_lag_seconds");
+        families.flat_map(|family| family.get_metric().to_vec()).map(|metric| metric.get_gauge().get_value()).next()
+    };
+    eventually("it is behind", PATIENCE, async || lag().filter(|lag| *lag > 0.5)).await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(lag(), None, "who does not lead knows nothing of it");
 }

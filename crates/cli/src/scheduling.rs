@@ -25,16 +25,16 @@ pub fn scheduler(config: &Config, ledger: &Ledger) -> Outcome<(Scheduler, Shown)
         .map_err(|error| Failure::Failed(format!("the scheduler's metrics cannot be registered: {error}")))?;
     let connect = rooms::connect(config);
     let holder = WorkerConfig::unique_id(&config::host(), &SystemClock, &OsEntropy)?;
-    let recorder = Recorder::new(connect.clone(), ledger.clone(), clock.clone(), metrics.clone())
+    let recorder = Recorder::new(connect.clone(), ledger.clone(), clock, metrics.clone())
         .without_arguments_of(config.history_without_arguments.clone());
-    let pruner = Pruner::new(ledger.clone(), clock.clone(), config.history_keep);
+    let pruner = Pruner::new(ledger.clone(), config.history_keep);
     let configured = config.schedules.0.clone();
-    if !configured.is_empty() {
+    if let Some(specs) = &configured {
         let kinds = Kinds::of(config, ledger);
-        configured.iter().filter_map(|spec| kinds.doubt(spec)).for_each(|doubt| warn!("{doubt}"));
+        specs.iter().filter_map(|spec| kinds.doubt(spec)).for_each(|doubt| warn!("{doubt}"));
     }
-    let cron = Cron::new(connect.clone(), ledger.clone(), clock.clone(), metrics.clone(), configured);
-    let deadlines = Deadlines::new(ledger.clone(), clock, metrics.clone());
+    let cron = Cron::new(connect.clone(), ledger.clone(), metrics.clone(), configured);
+    let deadlines = Deadlines::new(ledger.clone(), metrics.clone());
     let sweeper = Sweeper::new(connect.clone());
     let mut scheduler = Scheduler::new(holder.as_str(), connect, ledger.clone(), metrics)
         .with(Arc::new(cron))

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use lovage_broker::{Broker, EnqueueOutcome, OsEntropy};
 use lovage_core::audit::{EventDraft, event_id};
-use lovage_core::{Invalid, RawJson};
-use lovage_ledger::Ledger;
+use lovage_core::{Invalid, QueueName, RawJson};
+use lovage_ledger::{Ledger, MAX_APPEND};
 use lovage_payloads::AuditWrite;
 use serde::Serialize;
 
@@ -50,36 +50,53 @@ impl Trail {
 
     /// Records what was done.
     pub async fn record(&self, action: &str, target: impl Into<String>, details: &impl Serialize) -> Outcome {
-        self.write(action, target.into(), details).await.map_err(|error| told("it was done, but", &error))
+        self.record_all(vec![self.draft(action, target.into(), details)?]).await
+    }
+
+    /// Records all that was done.
+    pub async fn record_all(&self, drafts: Vec<EventDraft>) -> Outcome {
+        self.write(drafts).await.map_err(|error| told("it was done, but", &error))
     }
 
     /// Records what is about to be done.
     pub async fn announce(&self, action: &str, target: impl Into<String>, details: &impl Serialize) -> Outcome {
-        self.write(action, target.into(), details).await.map_err(|error| told("nothing was done: it", &error))
+        let draft = self.draft(action, target.into(), details)?;
+        self.write(vec![draft]).await.map_err(|error| told("nothing was done: it", &error))
     }
 
-    async fn write(&self, action: &str, target: String, details: &impl Serialize) -> Outcome {
+    /// The record of something, for [`Trail::record_all`].
+    pub fn draft(&self, action: &str, target: String, details: &impl Serialize) -> Outcome<EventDraft> {
         let details: Result<RawJson, _> = serde_json::value::to_raw_value(details);
         let metadata = details.map_err(|error| Invalid::new("metadata", error.to_string(), "report this"))?;
-        let target = Some(target);
-        let draft = EventDraft { target, metadata: Some(metadata), ..EventDraft::new(&self.actor, action) };
+        Ok(EventDraft { target: Some(target), metadata: Some(metadata), ..EventDraft::new(&self.actor, action) })
+    }
+
+    async fn write(&self, drafts: Vec<EventDraft>) -> Outcome {
         match &self.way {
-            Way::Nowhere => Ok(()),
+            Way::Nowhere => {}
             Way::Ledger(ledger) => {
                 let now = Context::now();
-                let event = draft.complete(event_id(now, &OsEntropy), now)?;
-                ledger.append(std::slice::from_ref(&event)).await?;
-                Ok(())
+                let events = drafts.into_iter().map(|draft| draft.complete(event_id(now, &OsEntropy), now));
+                let events = events.collect::<Result<Vec<_>, _>>()?;
+                for events in events.chunks(MAX_APPEND) {
+                    ledger.append(events).await?;
+                }
             }
             // Id and time are those of the job, by the broker's clock: this machine's may be wrong.
             Way::Queue(broker) => {
-                let job = AuditWrite(draft).into_job(QUEUE.parse()?)?;
-                match broker.enqueue(vec![job]).await?.into_iter().next() {
-                    Some(EnqueueOutcome::Refused(refused)) => Err(refused.into()),
-                    _ => Ok(()),
+                let queue: QueueName = QUEUE.parse()?;
+                let jobs = drafts.into_iter().map(|draft| AuditWrite(draft).into_job(queue.clone()));
+                let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
+                for jobs in jobs.chunks(MAX_APPEND) {
+                    for outcome in broker.enqueue(jobs.to_vec()).await? {
+                        if let EnqueueOutcome::Refused(refused) = outcome {
+                            return Err(refused.into());
+                        }
+                    }
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -1,7 +1,9 @@
 //! An open ledger: the connections, and which of the two kinds of database answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use lovage_core::{Clock, Timestamp};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _};
@@ -27,6 +29,8 @@ pub struct Ledger {
     /// The months of the history that are known to be there.
     pub(crate) months: Months,
     place: String,
+    /// Instead of the database's.
+    clock: Option<Arc<dyn Clock>>,
 }
 
 /// The database.
@@ -96,7 +100,28 @@ impl Ledger {
                 Store::Sqlite(pool.connect_lazy_with(options))
             }
         };
-        Ok(Self { store, months: Months::default(), place: address.to_string() })
+        Ok(Self { store, months: Months::default(), place: address.to_string(), clock: None })
+    }
+
+    /// One whose time is that of a clock, for tests.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
+    /// The time of the database, which is the same for all who ask: schedules and their ticks go by it, so that no machine's
+    /// own clock matters.
+    pub async fn now(&self) -> Result<Timestamp, LedgerError> {
+        if let Some(clock) = &self.clock {
+            return Ok(clock.now());
+        }
+        let sql = match &self.store {
+            Store::Postgres(_) => "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+            // A number of seconds with a fraction; of SQLite's own milliseconds nothing is lost.
+            Store::Sqlite(_) => "SELECT CAST(round(unixepoch('now', 'subsec') * 1000) AS INTEGER)",
+        };
+        let now: i64 = on!(self, |pool, _begin| sqlx::query_scalar(sql).fetch_one(pool))?;
+        Ok(Timestamp::from_millis(u64::try_from(now).unwrap_or(0)))
     }
 
     /// Where it is, for people; never with a password.

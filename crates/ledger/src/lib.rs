@@ -22,4 +22,6 @@ pub use error::LedgerError;
 pub use history::{Failure, FailureQuery, Found, MAX_FIND, Page, Position, PrunedJobs, Recorded, Search};
 pub use ledger::Ledger;
 pub use migrations::{Migration, migrate, status};
-pub use schedules::{Advance, Deadlines, MAX_SCHEDULES, ManagedBy, Outcome as RunOutcome, Put, Run, Schedule, Synced};
+pub use schedules::{
+    Advance, Change, Deadlines, MAX_SCHEDULES, ManagedBy, Outcome as RunOutcome, Put, Run, Schedule, Synced,
+};

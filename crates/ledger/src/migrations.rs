@@ -54,6 +54,12 @@ const STEPS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../../migrations/postgres/0003_schedules.sql"),
         include_str!("../../../migrations/sqlite/0003_schedules.sql"),
     ),
+    (
+        4,
+        "schedules_withdrawn",
+        include_str!("../../../migrations/postgres/0004_schedules_withdrawn.sql"),
+        include_str!("../../../migrations/sqlite/0004_schedules_withdrawn.sql"),
+    ),
 ];
 
 fn postgres() -> Migrator {

@@ -5,9 +5,12 @@
 #[expect(dead_code, reason = "each file of tests uses a part of it")]
 mod place;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use lovage_core::schedule::ScheduleSpec;
-use lovage_core::{ScheduleName, State, Timestamp};
-use lovage_ledger::{Advance, Ledger, LedgerError, Put, Run, RunOutcome};
+use lovage_core::{Clock as _, ManualClock, ScheduleName, State, Timestamp};
+use lovage_ledger::{Advance, Change, Ledger, LedgerError, Put, Run, RunOutcome};
 
 use place::places;
 
@@ -35,6 +38,34 @@ fn run(schedule: &str, tick: u64) -> Run {
     }
 }
 
+/// The ledger of a place, at [`NOW`] until the test moves the clock.
+async fn opened(place: &place::Place) -> (Ledger, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::starting_at(NOW));
+    (place.ledger().await.with_clock(clock.clone()), clock)
+}
+
+/// Successes are expected from now on.
+#[expect(clippy::unnecessary_wraps, reason = "some schedules have no tick any more")]
+fn from_now(_: &ScheduleSpec, now: Timestamp) -> Option<Timestamp> {
+    Some(now)
+}
+
+async fn put(ledger: &Ledger, spec: &ScheduleSpec) -> Put {
+    let change = Change { specs: std::slice::from_ref(spec), replace: true, remove: &[], rehearse: false };
+    let done = ledger.put_schedules(change, from_now).await.unwrap();
+    assert_eq!((done.len(), &done[0].0), (1, &spec.name));
+    done[0].1
+}
+
+async fn remove(ledger: &Ledger, name: &str) -> Vec<Put> {
+    let change = Change { specs: &[], replace: false, remove: &[name.parse().unwrap()], rehearse: false };
+    ledger.put_schedules(change, from_now).await.unwrap().into_iter().map(|(_, put)| put).collect()
+}
+
+async fn known(ledger: &Ledger, schedule: &str) -> lovage_ledger::Schedule {
+    ledger.schedule(&name(schedule)).await.unwrap().unwrap()
+}
+
 async fn due(ledger: &Ledger) -> Vec<String> {
     let due = ledger.due_schedules(NOW, 10).await.unwrap();
     due.into_iter().map(|schedule| schedule.spec.name.to_string()).collect()
@@ -43,9 +74,9 @@ async fn due(ledger: &Ledger) -> Vec<String> {
 #[tokio::test]
 async fn a_schedule_that_cannot_be_read_stands_in_no_others_way() {
     for place in places().await {
-        let ledger = place.ledger().await;
+        let (ledger, _) = opened(&place).await;
         for name in ["bad", "good", "newer"] {
-            assert_eq!(ledger.put_schedule(&spec(name), NOW).await.unwrap(), Put::Added);
+            assert_eq!(put(&ledger, &spec(name)).await, Put::Added);
         }
         place
             .tamper(r#"UPDATE schedules SET spec = '{"name": "bad", "cron": "@fortnightly"}' WHERE name = 'bad'"#)
@@ -56,7 +87,7 @@ async fn a_schedule_that_cannot_be_read_stands_in_no_others_way() {
         assert!(found.contains(&"newer".to_owned()), "a field of a newer release is passed over");
         assert_eq!(due(&ledger).await.len(), 2);
         assert_eq!(ledger.schedules(None, 10).await.unwrap().len(), 2);
-        assert!(ledger.delete_schedule(&name("bad")).await.unwrap().is_some(), "it can be removed");
+        assert_eq!(remove(&ledger, "bad").await, [Put::Removed], "it can be removed");
     }
 }
 
@@ -64,8 +95,8 @@ async fn a_schedule_that_cannot_be_read_stands_in_no_others_way() {
 #[tokio::test]
 async fn a_former_leader_changes_nothing() {
     for place in places().await {
-        let ledger = place.ledger().await;
-        ledger.put_schedule(&spec("a"), NOW).await.unwrap();
+        let (ledger, clock) = opened(&place).await;
+        put(&ledger, &spec("a")).await;
         ledger.add_run(&run("a", 1)).await.unwrap();
         let former = ledger.begin_term().await.unwrap();
         let latter = ledger.begin_term().await.unwrap();
@@ -79,20 +110,20 @@ async fn a_former_leader_changes_nothing() {
             runs: vec![run("a", 2)],
         };
         let ended = Run { ended: Some((State::Completed, NOW)), ..run("a", 1) };
-        let late = NOW.plus(std::time::Duration::from_hours(3));
         for refused in [
             ledger.advance(former, &[advance(known.revision)]).await.unwrap_err(),
             ledger.settle_runs(former, std::slice::from_ref(&ended)).await.unwrap_err(),
-            ledger.check_deadlines(former, late).await.unwrap_err(),
-            ledger.sync_schedules(former, &[spec("b")], NOW).await.unwrap_err(),
+            ledger.check_deadlines(former).await.unwrap_err(),
+            ledger.sync_schedules(former, &[spec("b")], from_now).await.unwrap_err(),
         ] {
             assert!(matches!(refused, LedgerError::Deposed), "{refused:?}");
         }
         assert_eq!(ledger.runs(&name("a"), None, 10).await.unwrap().len(), 1);
         assert!(ledger.schedule(&name("b")).await.unwrap().is_none());
         // What was decided of a schedule that was removed and made anew since is not written.
-        ledger.delete_schedule(&name("a")).await.unwrap();
-        ledger.put_schedule(&spec("a"), NOW.plus(std::time::Duration::from_millis(1))).await.unwrap();
+        remove(&ledger, "a").await;
+        clock.advance(Duration::from_millis(1));
+        put(&ledger, &spec("a")).await;
         ledger.advance(latter, &[advance(known.revision)]).await.unwrap();
         assert!(ledger.schedule(&name("a")).await.unwrap().unwrap().next_at.is_some());
     }
@@ -101,11 +132,12 @@ async fn a_former_leader_changes_nothing() {
 #[tokio::test]
 async fn a_change_of_what_its_jobs_are_lets_a_schedules_ticks_be() {
     for place in places().await {
-        let ledger = place.ledger().await;
-        ledger.put_schedule(&spec("a"), NOW).await.unwrap();
-        let later = NOW.plus(std::time::Duration::from_hours(2));
+        let (ledger, clock) = opened(&place).await;
+        put(&ledger, &spec("a")).await;
+        clock.advance(Duration::from_hours(2));
+        let later = clock.now();
         let described = ScheduleSpec { description: Some("orders".to_owned()), ..spec("a") };
-        assert_eq!(ledger.put_schedule(&described, later).await.unwrap(), Put::Changed);
+        assert_eq!(put(&ledger, &described).await, Put::Changed);
         let known = ledger.schedule(&name("a")).await.unwrap().unwrap();
         assert_eq!(
             (known.last_tick, known.spec.description.as_deref()),
@@ -113,7 +145,7 @@ async fn a_change_of_what_its_jobs_are_lets_a_schedules_ticks_be() {
             "what is due stays due"
         );
         let moved = ScheduleSpec { timezone: "Europe/Berlin".to_owned(), ..described };
-        ledger.put_schedule(&moved, later).await.unwrap();
+        put(&ledger, &moved).await;
         assert_eq!(ledger.schedule(&name("a")).await.unwrap().unwrap().last_tick, later, "other times go on from now");
     }
 }
@@ -121,7 +153,7 @@ async fn a_change_of_what_its_jobs_are_lets_a_schedules_ticks_be() {
 #[tokio::test]
 async fn open_runs_are_paged_though_they_were_written_down_at_once() {
     for place in places().await {
-        let ledger = place.ledger().await;
+        let (ledger, _) = opened(&place).await;
         for tick in 1..=25 {
             ledger.add_run(&run(if tick % 2 == 0 { "a" } else { "b" }, tick)).await.unwrap();
         }
@@ -146,9 +178,9 @@ async fn open_runs_are_paged_though_they_were_written_down_at_once() {
 #[tokio::test]
 async fn the_latest_run_with_a_job_is_found_for_each_schedule_at_once() {
     for place in places().await {
-        let ledger = place.ledger().await;
+        let (ledger, _) = opened(&place).await;
         for name in ["a", "b", "c", "d"] {
-            ledger.put_schedule(&spec(name), NOW).await.unwrap();
+            put(&ledger, &spec(name)).await;
         }
         for (schedule, ticks) in [("a", 1..=3), ("c", 4..=5), ("d", 6..=6)] {
             for tick in ticks {
@@ -167,11 +199,11 @@ async fn the_latest_run_with_a_job_is_found_for_each_schedule_at_once() {
 #[tokio::test]
 async fn old_runs_go_in_slices() {
     for place in places().await {
-        let ledger = place.ledger().await;
+        let (ledger, _) = opened(&place).await;
         let term = ledger.begin_term().await.unwrap();
-        ledger.put_schedule(&spec("a"), NOW).await.unwrap();
+        put(&ledger, &spec("a")).await;
         let known = ledger.schedule(&name("a")).await.unwrap().unwrap();
-        let later = NOW.plus(std::time::Duration::from_millis(1));
+        let later = NOW.plus(Duration::from_millis(1));
         let runs = (1..=2_500).map(|tick| run("a", tick)).chain([Run { at: later, ..run("a", 3_000) }]).collect();
         let (revision, waiting_tick) = (known.revision, None);
         let advance = Advance { name: name("a"), revision, last_tick: NOW, next_at: None, waiting_tick, runs };
@@ -187,13 +219,13 @@ async fn old_runs_go_in_slices() {
 #[tokio::test]
 async fn many_schedules_are_advanced_and_settled_at_once() {
     for place in places().await {
-        let ledger = place.ledger().await;
+        let (ledger, _) = opened(&place).await;
         let term = ledger.begin_term().await.unwrap();
         let instant = Timestamp::from_millis;
         let mut advances = Vec::new();
         for number in 0..1_100_u64 {
             let schedule = format!("s{number:04}");
-            ledger.put_schedule(&spec(&schedule), NOW).await.unwrap();
+            put(&ledger, &spec(&schedule)).await;
             let known = ledger.schedule(&name(&schedule)).await.unwrap().unwrap();
             let runs = if number % 3 == 0 { vec![] } else { vec![run(&schedule, number)] };
             advances.push(Advance {
@@ -239,16 +271,223 @@ async fn many_schedules_are_advanced_and_settled_at_once() {
 #[tokio::test]
 async fn the_time_of_a_pause_counts_for_no_deadline() {
     for place in places().await {
-        let ledger = place.ledger().await;
+        let (ledger, clock) = opened(&place).await;
         let term = ledger.begin_term().await.unwrap();
-        let after = |minutes: u64| NOW.plus(std::time::Duration::from_mins(minutes));
-        ledger.put_schedule(&spec("a"), NOW).await.unwrap();
-        assert_eq!(ledger.check_deadlines(term, after(61)).await.unwrap().overdue, [name("a")], "{place:?}");
-        ledger.pause_schedule(&name("a"), ("me", "deploy"), after(62)).await.unwrap();
-        let checked = ledger.check_deadlines(term, after(63)).await.unwrap();
+        let minutes = |minutes: u64| clock.advance(Duration::from_mins(minutes));
+        put(&ledger, &spec("a")).await;
+        minutes(61);
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().overdue, [name("a")], "{place:?}");
+        ledger.pause_schedule(&name("a"), ("me", "deploy")).await.unwrap();
+        let checked = ledger.check_deadlines(term).await.unwrap();
         assert_eq!((checked.met, checked.all), (vec![name("a")], vec![]), "what is paused is not overdue");
-        ledger.resume_schedule(&name("a"), after(600)).await.unwrap();
-        assert!(ledger.check_deadlines(term, after(659)).await.unwrap().overdue.is_empty());
-        assert_eq!(ledger.check_deadlines(term, after(661)).await.unwrap().overdue, [name("a")]);
+        minutes(600);
+        assert_eq!(ledger.resume_schedule(&name("a"), from_now).await.unwrap(), Some(true));
+        minutes(59);
+        assert!(ledger.check_deadlines(term).await.unwrap().overdue.is_empty());
+        minutes(2);
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().overdue, [name("a")]);
+    }
+}
+
+/// How many are due, and how many overdue.
+async fn stand(ledger: &Ledger, term: u64) -> (usize, usize) {
+    let due = ledger.due_schedules(ledger.now().await.unwrap(), 10).await.unwrap().len();
+    (due, ledger.check_deadlines(term).await.unwrap().all.len())
+}
+
+/// A leader with an older file, or with none, costs a schedule neither its pause nor what is known of it.
+#[tokio::test]
+async fn what_a_configuration_has_no_more_is_withdrawn_and_comes_back_as_it_was() {
+    for place in places().await {
+        let (ledger, clock) = opened(&place).await;
+        let term = ledger.begin_term().await.unwrap();
+        let both = [spec("a"), spec("b")];
+        assert_eq!(ledger.sync_schedules(term, &both, from_now).await.unwrap().added.len(), 2);
+        ledger.pause_schedule(&name("a"), ("me", "deploy")).await.unwrap();
+        let success = Run { ended: Some((State::Completed, NOW)), ..run("b", 1) };
+        ledger.add_run(&success).await.unwrap();
+        ledger.settle_runs(term, std::slice::from_ref(&success)).await.unwrap();
+
+        clock.advance(Duration::from_mins(90));
+        assert_eq!(stand(&ledger, term).await, (1, 1), "{place:?}: b is both");
+        let synced = ledger.sync_schedules(term, &[], from_now).await.unwrap();
+        assert_eq!(synced.withdrawn, [name("a"), name("b")], "{place:?}");
+        assert_eq!(stand(&ledger, term).await, (0, 0), "{place:?}: it neither runs nor is it missed");
+        assert_eq!(ledger.sync_schedules(term, &[], from_now).await.unwrap().withdrawn, [], "{place:?}");
+        assert!(known(&ledger, "a").await.withdrawn_at.is_some());
+
+        clock.advance(Duration::from_mins(90));
+        assert_eq!(ledger.sync_schedules(term, &both, from_now).await.unwrap().returned, [name("a"), name("b")]);
+        let (a, b) = (known(&ledger, "a").await, known(&ledger, "b").await);
+        assert_eq!((a.withdrawn_at, a.paused.map(|pause| pause.why)), (None, Some("deploy".to_owned())), "{place:?}");
+        assert_eq!((b.last_tick, b.last_success_at), (NOW, Some(NOW)), "{place:?}: what it missed is dealt with");
+        assert_eq!(stand(&ledger, term).await, (1, 0), "{place:?}: the time counts from now");
+        clock.advance(Duration::from_mins(61));
+        assert_eq!(stand(&ledger, term).await.1, 1, "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_makes_room_and_goes() {
+    for place in places().await {
+        let (ledger, clock) = opened(&place).await;
+        let term = ledger.begin_term().await.unwrap();
+        ledger.sync_schedules(term, &[spec("a"), spec("b"), spec("c")], from_now).await.unwrap();
+        ledger.pause_schedule(&name("a"), ("me", "")).await.unwrap();
+        assert_eq!(put(&ledger, &spec("a")).await, Put::ManagedByCode);
+        assert_eq!(remove(&ledger, "a").await, [Put::ManagedByCode]);
+        ledger.sync_schedules(term, &[spec("c")], from_now).await.unwrap();
+        assert_eq!(put(&ledger, &spec("a")).await, Put::Added, "{place:?}");
+        let a = known(&ledger, "a").await;
+        assert!(a.paused.is_none() && a.withdrawn_at.is_none(), "{place:?}: it is another");
+        assert_eq!(ledger.sync_schedules(term, &[spec("a"), spec("c")], from_now).await.unwrap().taken, [name("a")]);
+        clock.advance(Duration::from_hours(1));
+        assert!(!ledger.prune_withdrawn(clock.now()).await.unwrap());
+        let left: Vec<_> = ledger.schedules(None, 10).await.unwrap().into_iter().map(|known| known.spec.name).collect();
+        assert_eq!(left, [name("a"), name("c")], "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_written_whole_or_not_at_all() {
+    for place in places().await {
+        let (ledger, _) = opened(&place).await;
+        let term = ledger.begin_term().await.unwrap();
+        ledger.sync_schedules(term, &[spec("code")], from_now).await.unwrap();
+        put(&ledger, &spec("old")).await;
+        ledger.add_run(&run("old", 1)).await.unwrap();
+        let specs = [spec("new"), ScheduleSpec { description: Some("orders".to_owned()), ..spec("old") }];
+        let change = Change { specs: &specs, replace: true, remove: &[], rehearse: false };
+        let names = async || {
+            let all = ledger.schedules(None, 10).await.unwrap();
+            all.into_iter().map(|known| known.spec.name.to_string()).collect::<Vec<_>>()
+        };
+        let became = async |change: Change<'_>| {
+            let done = ledger.put_schedules(change, from_now).await.unwrap();
+            done.into_iter().map(|(_, put)| put).collect::<Vec<_>>()
+        };
+
+        let rehearsed = became(Change { rehearse: true, ..change }).await;
+        assert_eq!(rehearsed, [Put::Added, Put::Changed], "{place:?}");
+        assert_eq!(became(Change { replace: false, ..change }).await, [Put::Added, Put::Exists], "{place:?}");
+        let by_code = [name("code")];
+        let refused = became(Change { remove: &by_code, ..change }).await;
+        assert_eq!(refused, [Put::Added, Put::Changed, Put::ManagedByCode], "{place:?}");
+        assert_eq!(names().await, ["code", "old"], "{place:?}: nothing was written");
+        assert_eq!(known(&ledger, "old").await.spec.description, None, "{place:?}");
+
+        assert_eq!(became(change).await, [Put::Added, Put::Changed], "{place:?}");
+        assert_eq!(became(change).await, [Put::Same, Put::Same], "{place:?}");
+        let old = [name("old"), name("nobody")];
+        assert_eq!(became(Change { specs: &[], remove: &old, ..change }).await, [Put::Removed], "{place:?}");
+        assert_eq!(names().await, ["code", "new"], "{place:?}");
+        assert!(ledger.runs(&name("old"), None, 10).await.unwrap().is_empty(), "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_add_a_schedule_at_once_one_is_told() {
+    for place in places().await {
+        let (ledger, _) = opened(&place).await;
+        let add = async |cron: &str| {
+            let spec = ScheduleSpec { cron: cron.parse().unwrap(), ..spec("a") };
+            let change = Change { specs: &[spec], replace: false, remove: &[], rehearse: false };
+            ledger.put_schedules(change, from_now).await.unwrap()[0].1
+        };
+        let put = tokio::join!(add("@daily"), add("@hourly"), add("@weekly"));
+        let put = [put.0, put.1, put.2];
+        assert_eq!(put.iter().filter(|put| **put == Put::Added).count(), 1, "{place:?}: {put:?}");
+        assert_eq!(put.iter().filter(|put| **put == Put::Exists).count(), 2, "{place:?}: {put:?}");
+    }
+}
+
+/// A schedule with one tick: what is expected of it begins with the tick, and ends with a success.
+#[tokio::test]
+async fn the_deadline_of_the_last_tick_ends_with_its_success() {
+    for place in places().await {
+        let (ledger, clock) = opened(&place).await;
+        let term = ledger.begin_term().await.unwrap();
+        let tick = NOW.plus(Duration::from_hours(5));
+        let once = ScheduleSpec { cron: "@at 2026-03-01T05:00:00Z".parse().unwrap(), ..spec("once") };
+        let change = Change { specs: &[once], replace: false, remove: &[], rehearse: false };
+        ledger.put_schedules(change, |_, now| Some(tick).filter(|tick| *tick > now)).await.unwrap();
+        clock.advance(Duration::from_hours(5));
+        assert_eq!(stand(&ledger, term).await, (1, 0), "{place:?}: nothing was expected before");
+        let ran = Run { tick, ..run("once", 5) };
+        let (name, revision) = (ran.schedule.clone(), known(&ledger, "once").await.revision);
+        let advance =
+            Advance { name, revision, last_tick: tick, next_at: None, waiting_tick: None, runs: vec![ran.clone()] };
+        ledger.advance(term, &[advance]).await.unwrap();
+        let settle = async |state: State| {
+            let ended = Run { ended: Some((state, clock.now())), ..ran.clone() };
+            ledger.settle_runs(term, &[ended]).await.unwrap();
+        };
+        settle(State::Discarded).await;
+        clock.advance(Duration::from_mins(61));
+        assert_eq!(stand(&ledger, term).await, (0, 1), "{place:?}: it has ended, and its job has failed");
+        assert_eq!(ledger.failed_runs(None, 10).await.unwrap().len(), 1, "{place:?}");
+        // Somebody has redriven it.
+        settle(State::Completed).await;
+        assert_eq!(stand(&ledger, term).await, (0, 0), "{place:?}");
+        assert_eq!(ledger.failed_runs(None, 10).await.unwrap().len(), 0, "{place:?}");
+        clock.advance(Duration::from_hours(1_000));
+        assert_eq!(stand(&ledger, term).await, (0, 0), "{place:?}: nothing more is expected");
+    }
+}
+
+/// Without a clock of a test the database says what time it is, and it is the same for all who ask.
+#[tokio::test]
+async fn the_time_is_that_of_the_database() {
+    for place in places().await {
+        let (one, other) = (place.ledger().await, place.ledger().await);
+        let first = one.now().await.unwrap();
+        let then = other.now().await.unwrap();
+        assert!(first > Timestamp::from_millis(1_700_000_000_000) && first <= then, "{place:?}: {first} {then}");
+    }
+}
+
+/// A schedule that had ended when the release came that looks at the deadlines of ended ones, too.
+#[tokio::test]
+async fn what_had_ended_before_the_migration_is_not_overdue_after_it() {
+    let before = [
+        (
+            "audit",
+            [
+                include_str!("../../../migrations/postgres/0001_audit.sql"),
+                include_str!("../../../migrations/sqlite/0001_audit.sql"),
+            ],
+        ),
+        (
+            "history",
+            [
+                include_str!("../../../migrations/postgres/0002_history.sql"),
+                include_str!("../../../migrations/sqlite/0002_history.sql"),
+            ],
+        ),
+        (
+            "schedules",
+            [
+                include_str!("../../../migrations/postgres/0003_schedules.sql"),
+                include_str!("../../../migrations/sqlite/0003_schedules.sql"),
+            ],
+        ),
+    ];
+    for place in place::Place::all() {
+        for (version, (name, sql)) in (1..).zip(before) {
+            place.apply(version, name, sql).await;
+        }
+        for (name, next) in [("ended", "NULL"), ("goes_on", "1")] {
+            let text = serde_json::to_string(&spec(name)).unwrap();
+            let sql = format!(
+                "INSERT INTO schedules (name, spec, managed_by, revision, created_at, updated_at, last_tick, next_at, success_within,
+                     watched_since) VALUES ('{name}', '{text}', 'operator', 1, 1, 1, 1, {next}, 1, 1)"
+            );
+            place.tamper(&sql).await;
+        }
+        lovage_ledger::migrate(&place.address).await.unwrap();
+        let (ledger, _) = opened(&place).await;
+        let term = ledger.begin_term().await.unwrap();
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().overdue, [name("goes_on")], "{place:?}");
+        assert_eq!(due(&ledger).await, ["goes_on"], "{place:?}");
     }
 }

@@ -2,25 +2,27 @@
 //!
 //! First the jobs, then the note of how far each schedule is: a leader who is lost in between leaves ticks that the next one enqueues
 //! again under the same ids and unique keys, which are then there already. What a tick means (missed, overlapping) is decided in
-//! `lovage_core::schedule`.
+//! `lovage_core::schedule`. The time is the ledger's, so that leaders on machines with different clocks see the same ticks.
 
 mod plan;
+mod queue;
 mod seconds;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::StreamExt as _;
 use jiff::tz::TimeZone;
-use lovage_broker::{Broker, BrokerError, Connect, EnqueueOutcome, Refused};
+use lovage_broker::{Broker, Connect};
 use lovage_core::schedule::ScheduleSpec;
-use lovage_core::{Clock, JobId, NewJob, QueueName, ScheduleName, State, Timestamp};
-use lovage_ledger::{Advance, Ledger, Run, RunOutcome, Schedule};
+use lovage_core::{QueueName, ScheduleName, Timestamp};
+use lovage_ledger::{Ledger, ManagedBy, Schedule};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use self::plan::{Outlook, Plan};
+use self::queue::{AGAIN, Step};
 use self::seconds::Seconds;
 use crate::duty::{Duty, DutyError};
 use crate::metrics::Metrics;
@@ -29,13 +31,8 @@ use crate::metrics::Metrics;
 const SCHEDULES: u32 = 1_000;
 /// Waiting schedules that are looked at in a step.
 const WAITING: u32 = 250;
-/// Jobs that are asked for in one call.
-const LOOK: usize = 250;
-/// Jobs, and bytes of their arguments, of one enqueue: well within what a broker takes at a time.
-const JOBS: usize = 1_000;
-const BYTES: usize = 8 * 1024 * 1024;
-/// When a tick is tried again that a full queue would not have.
-const FULL_AGAIN: Duration = Duration::from_secs(5);
+/// Queues that are asked at the same time.
+const QUEUES: usize = 8;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,23 +49,29 @@ pub struct Ticked {
 pub struct Cron {
     connect: Connect,
     ledger: Ledger,
-    clock: Arc<dyn Clock>,
     metrics: Metrics,
-    configured: Vec<ScheduleSpec>,
+    configured: Option<Vec<ScheduleSpec>>,
     state: Mutex<Remembered>,
 }
-
-/// How jobs stand that their queues have.
-type States = HashMap<(QueueName, JobId), State>;
 
 /// What is remembered within a term.
 #[derive(Default)]
 struct Remembered {
     term: u64,
     broker: Option<Arc<dyn Broker>>,
-    seconds: Option<Seconds>,
+    seconds: Seconds,
     /// The last of the waiting schedules that was looked at.
     waited: Option<ScheduleName>,
+    /// Queues that do not answer.
+    away: HashMap<QueueName, Away>,
+}
+
+/// A queue that does not answer.
+#[derive(Debug, Clone, Copy)]
+struct Away {
+    since: Timestamp,
+    /// When it is asked again.
+    again: Timestamp,
 }
 
 impl std::fmt::Debug for Cron {
@@ -82,6 +85,11 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }
 
+/// A schedule's first tick after a time.
+pub fn first_tick(spec: &ScheduleSpec, after: Timestamp) -> Option<Timestamp> {
+    zone(&spec.timezone).and_then(|zone| spec.next(after, &zone))
+}
+
 #[async_trait]
 impl Duty for Cron {
     fn name(&self) -> &'static str {
@@ -89,45 +97,27 @@ impl Duty for Cron {
     }
 
     async fn run_once(&self, term: u64) -> Result<Duration, DutyError> {
-        let mut state = self.state.lock().await;
-        let mut seconds = state.seconds.take().unwrap_or_default();
-        drop(state);
-        seconds.next().await;
+        self.state.lock().await.seconds.next(&self.ledger).await?;
         while self.tick(term).await?.more {}
-        state = self.state.lock().await;
-        state.seconds = Some(seconds);
         Ok(Duration::ZERO)
     }
 }
 
 impl Cron {
-    /// With the schedules of the configuration, which are made those of the ledger when a term begins.
-    pub fn new(
-        connect: Connect,
-        ledger: Ledger,
-        clock: Arc<dyn Clock>,
-        metrics: Metrics,
-        configured: Vec<ScheduleSpec>,
-    ) -> Self {
-        Self { connect, ledger, clock, metrics, configured, state: Mutex::default() }
+    /// With the schedules of the configuration, which are made those of the ledger when a term begins. Without any
+    /// (`None`, which is not the same as an empty list) those of the ledger stay as they are.
+    pub fn new(connect: Connect, ledger: Ledger, metrics: Metrics, configured: Option<Vec<ScheduleSpec>>) -> Self {
+        Self { connect, ledger, metrics, configured, state: Mutex::default() }
     }
 
     /// Does what is due now, for at most a thousand schedules.
     pub async fn tick(&self, term: u64) -> Result<Ticked, DutyError> {
         let mut state = self.state.lock().await;
-        let result = self.tick_with(&mut state, term).await;
-        if matches!(result, Err(DutyError::Broker(_))) {
-            state.broker = None;
-        }
-        result
-    }
-
-    async fn tick_with(&self, state: &mut Remembered, term: u64) -> Result<Ticked, DutyError> {
         if state.term != term {
             self.sync(term).await?;
             state.term = term;
         }
-        let now = self.clock.now();
+        let now = self.ledger.now().await?;
         let mut schedules = self.ledger.due_schedules(now, SCHEDULES).await?;
         let due = schedules.len();
         let waiting = self.ledger.waiting_schedules(state.waited.as_ref(), WAITING).await?;
@@ -137,7 +127,9 @@ impl Cron {
                 schedules.push(waiting);
             }
         }
-        self.metrics.is_at(self.name(), schedules.first().and_then(|first| first.next_at).filter(|at| *at <= now));
+        let oldest = schedules.first().and_then(|first| first.next_at).filter(|at| *at <= now);
+        let oldest = state.away.values().map(|away| away.since).chain(oldest).min();
+        self.metrics.behind(self.name(), oldest.map_or(Duration::ZERO, |oldest| now.since(oldest)));
         if schedules.is_empty() {
             return Ok(Ticked::default());
         }
@@ -145,138 +137,110 @@ impl Cron {
             Some(broker) => Arc::clone(broker),
             None => Arc::clone(state.broker.insert((self.connect)().await?)),
         };
-        let enqueued = self.run(broker.as_ref(), term, now, &schedules).await?;
-        Ok(Ticked { schedules: schedules.len(), enqueued, more: due == SCHEDULES as usize })
+        let mut ticked = self.run(broker.as_ref(), term, now, &schedules, &mut state).await?;
+        ticked.more |= due == SCHEDULES as usize;
+        Ok(ticked)
     }
 
     /// Makes the schedules of the configuration those of the ledger.
     async fn sync(&self, term: u64) -> Result<(), DutyError> {
-        let synced = self.ledger.sync_schedules(term, &self.configured, self.clock.now()).await?;
+        let Some(configured) = &self.configured else {
+            let known = self.ledger.schedules(None, SCHEDULES).await?;
+            if known.iter().any(|known| known.managed_by == ManagedBy::Code && known.withdrawn_at.is_none()) {
+                info!(
+                    "this configuration says nothing of schedules: those that code manages stay; `schedules = []` withdraws them"
+                );
+            }
+            return Ok(());
+        };
+        let synced = self.ledger.sync_schedules(term, configured, first_tick).await?;
         for name in &synced.taken {
             warn!(schedule = %name, "a schedule of the configuration has the name of one that an operator has made, which stays");
         }
-        let (added, changed, removed) = (synced.added.len(), synced.changed.len(), synced.removed.len());
-        if added + changed + removed > 0 {
-            info!(added, changed, removed, "the schedules of the configuration are in force");
+        for name in &synced.withdrawn {
+            warn!(schedule = %name, "a schedule that code manages is not in this configuration: it is withdrawn and does not run");
+        }
+        let (added, changed, returned) = (synced.added.len(), synced.changed.len(), synced.returned.len());
+        if added + changed + returned > 0 {
+            info!(added, changed, returned, "the schedules of the configuration are in force");
         }
         Ok(())
     }
 
+    /// Enqueues what the schedules have to, queue by queue, so that one that does not answer holds up no other; and writes down
+    /// how far they are, of all queues that have ended meanwhile at once.
     async fn run(
         &self,
         broker: &dyn Broker,
         term: u64,
         now: Timestamp,
         schedules: &[Schedule],
-    ) -> Result<usize, DutyError> {
-        let outlooks: Vec<Outlook<'_>> = schedules.iter().map(|schedule| Outlook::of(schedule, now)).collect();
-        let there = look(broker, &outlooks).await?;
-        let plans: Vec<Plan<'_>> = outlooks.into_iter().map(|outlook| Plan::of(outlook, now, &there)).collect();
-        for (queue, job) in plans.iter().filter_map(Plan::to_cancel) {
-            match broker.cancel(queue, job).await {
-                Ok(_) | Err(BrokerError::NotFound { .. } | BrokerError::Illegal(_)) => {}
-                Err(error) => return Err(error.into()),
+        state: &mut Remembered,
+    ) -> Result<Ticked, DutyError> {
+        let mut by_queue: BTreeMap<&QueueName, Vec<&Schedule>> = BTreeMap::new();
+        for schedule in schedules {
+            by_queue.entry(&schedule.spec.queue).or_default().push(schedule);
+        }
+        let mut ticked = Ticked { schedules: schedules.len(), ..Ticked::default() };
+        let (mut steps, mut put_off, mut failed) = (Vec::with_capacity(by_queue.len()), Vec::new(), 0);
+        for (queue, schedules) in by_queue {
+            match state.away.get(queue).filter(|away| now < away.again) {
+                Some(away) => put_off.extend(queue::put_off(&schedules, now, away.again)),
+                None => steps.push(step(broker, now, queue, schedules)),
             }
         }
-        let (mut enqueued, mut slice, mut size) = (0, Vec::new(), (0, 0));
-        for plan in plans {
-            size.0 += plan.jobs.len();
-            size.1 += plan.jobs.iter().map(|(_, job)| job.args.get().len()).sum::<usize>();
-            slice.push(plan);
-            if size.0 >= JOBS || size.1 >= BYTES {
-                enqueued += self.enqueue(broker, term, now, std::mem::take(&mut slice)).await?;
-                size = (0, 0);
+        if !put_off.is_empty() {
+            self.ledger.advance(term, &put_off).await?;
+        }
+        let queues = steps.len();
+        let mut steps = futures::stream::iter(steps).buffer_unordered(QUEUES).ready_chunks(QUEUES);
+        while let Some(steps) = steps.next().await {
+            let (mut advances, mut missed) = (Vec::new(), 0);
+            for (queue, step, done) in steps {
+                failed += usize::from(done.is_err());
+                remember(&mut state.away, queue, now, done);
+                ticked.enqueued += step.enqueued;
+                ticked.more |= step.more;
+                missed += step.missed;
+                advances.extend(step.advances);
             }
+            if !advances.is_empty() {
+                self.ledger.advance(term, &advances).await?;
+            }
+            self.metrics.missed.inc_by(missed);
         }
-        Ok(enqueued + self.enqueue(broker, term, now, slice).await?)
-    }
-
-    /// Enqueues the jobs of some plans, and writes down how far their schedules are.
-    async fn enqueue(
-        &self,
-        broker: &dyn Broker,
-        term: u64,
-        now: Timestamp,
-        mut plans: Vec<Plan<'_>>,
-    ) -> Result<usize, DutyError> {
-        let mut jobs: Vec<NewJob> = Vec::with_capacity(plans.iter().map(|plan| plan.jobs.len()).sum());
-        let mut ticks: Vec<Vec<Timestamp>> = Vec::with_capacity(plans.len());
-        for plan in &mut plans {
-            let (of_plan, its_jobs): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.jobs).into_iter().unzip();
-            ticks.push(of_plan);
-            jobs.extend(its_jobs);
+        if failed > 0 && failed == queues {
+            state.broker = None;
         }
-        let outcomes = if jobs.is_empty() { Vec::new() } else { broker.enqueue(jobs).await? };
-        let enqueued = outcomes.iter().filter(|outcome| matches!(outcome, EnqueueOutcome::Enqueued(_))).count();
-        let missed = plans.iter().map(|plan| plan.missed).sum();
-        let mut outcomes = outcomes.into_iter();
-        let mut advances = Vec::with_capacity(plans.len());
-        for (plan, ticks) in plans.into_iter().zip(ticks) {
-            let count = ticks.len();
-            advances.push(advance(plan, now, ticks.into_iter().zip(outcomes.by_ref().take(count)).collect()));
-        }
-        if !advances.is_empty() {
-            self.ledger.advance(term, &advances).await?;
-        }
-        self.metrics.missed.inc_by(missed);
-        Ok(enqueued)
+        Ok(ticked)
     }
 }
 
-/// How the jobs stand that schedules ask for.
-async fn look(broker: &dyn Broker, outlooks: &[Outlook<'_>]) -> Result<States, DutyError> {
-    let mut by_queue: HashMap<&QueueName, Vec<JobId>> = HashMap::new();
-    for (queue, job) in outlooks.iter().flat_map(Outlook::asks) {
-        by_queue.entry(queue).or_default().push(job.clone());
-    }
-    let mut states = States::new();
-    for (queue, jobs) in by_queue {
-        for jobs in jobs.chunks(LOOK) {
-            let there = broker.jobs(queue, jobs).await?;
-            states.extend(there.into_iter().map(|job| ((queue.clone(), job.id), job.state)));
-        }
-    }
-    Ok(states)
+/// Does what the schedules of one queue have to do.
+async fn step<'q>(
+    broker: &dyn Broker,
+    now: Timestamp,
+    queue: &'q QueueName,
+    schedules: Vec<&Schedule>,
+) -> (&'q QueueName, Step, Result<(), DutyError>) {
+    let mut step = Step::new(now);
+    let done = step.run(broker, &schedules).await;
+    (queue, step, done)
 }
 
-/// What is written down of a schedule whose ticks' jobs were enqueued, or not.
-fn advance(plan: Plan<'_>, now: Timestamp, outcomes: Vec<(Timestamp, EnqueueOutcome)>) -> Advance {
-    let Plan { schedule, mut advance, .. } = plan;
-    for (tick, outcome) in outcomes {
-        let run = |outcome: RunOutcome, id: Option<JobId>, note: Option<String>| Run {
-            schedule: schedule.spec.name.clone(),
-            tick,
-            outcome,
-            at: now,
-            job: id.map(|id| (schedule.spec.queue.clone(), id)),
-            note,
-            ended: None,
-        };
-        match outcome {
-            // Refused or not, its job is there; in the one case the schedule was changed since.
-            EnqueueOutcome::Enqueued(id)
-            | EnqueueOutcome::Existing(id)
-            | EnqueueOutcome::Replaced(id)
-            | EnqueueOutcome::Refused(Refused::Conflict { id, .. } | Refused::UniqueTaken { holder: id }) => {
-                advance.runs.push(run(RunOutcome::Enqueued, Some(id), None));
+/// Says of a queue that it does not answer, or does again, when that changes.
+fn remember(away: &mut HashMap<QueueName, Away>, queue: &QueueName, now: Timestamp, done: Result<(), DutyError>) {
+    match done {
+        Ok(()) => {
+            if away.remove(queue).is_some() {
+                info!(%queue, "a queue takes jobs of schedules again");
             }
-            EnqueueOutcome::Refused(Refused::Full(full)) => {
-                // This tick and those after it are tried again.
-                warn!(schedule = %schedule.spec.name, "a tick waits because its queue is full");
-                if schedule.waiting_tick != Some(tick) {
-                    advance.last_tick = tick.just_before();
-                }
-                advance.waiting_tick = schedule.waiting_tick;
-                // What was decided of later ticks is decided again then.
-                advance.runs.retain(|run| run.tick < tick || run.job.is_some());
-                advance.next_at = Some(now.plus(full.retry_after.max(FULL_AGAIN)));
-                break;
-            }
-            EnqueueOutcome::Refused(refused) => {
-                warn!(schedule = %schedule.spec.name, %refused, "the queue refuses the job of a tick");
-                advance.runs.push(run(RunOutcome::Refused, None, Some(refused.to_string())));
+        }
+        Err(error) => {
+            let since = away.get(queue).map_or(now, |away| away.since);
+            if away.insert(queue.clone(), Away { since, again: now.plus(AGAIN) }).is_none() {
+                warn!(%queue, %error, "a queue does not take the jobs of its schedules; trying again");
             }
         }
     }
-    advance
 }

@@ -6,7 +6,8 @@ use lovage_core::{JobId, NewJob, QueueName, Timestamp};
 use lovage_ledger::{Advance, Run, RunOutcome, Schedule};
 use tracing::warn;
 
-use super::{States, zone};
+use super::queue::States;
+use super::zone;
 
 /// A job of a tick.
 type TickJob = (Timestamp, (QueueName, JobId));
@@ -137,7 +138,8 @@ impl<'s> Plan<'s> {
         plan
     }
 
-    fn unchanged(schedule: &'s Schedule) -> Self {
+    /// Of a schedule that goes on as it is.
+    pub fn unchanged(schedule: &'s Schedule) -> Self {
         let advance = Advance {
             name: schedule.spec.name.clone(),
             revision: schedule.revision,

@@ -197,7 +197,8 @@ impl Recorder {
             }
         }
         drop(running);
-        self.metrics.is_at(self.name(), state.queues.values().filter_map(|queue| queue.behind).min());
+        let behind = state.queues.values().filter_map(|queue| queue.behind).min();
+        self.metrics.behind(self.name(), behind.map_or(Duration::ZERO, |at| self.clock.now().since(at)));
         let waits = state.queues.values().any(|queue| queue.again.is_some());
         match failed.pop() {
             Some(error) if failed.len() + 1 == tried => Err(error),

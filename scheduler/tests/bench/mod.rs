@@ -9,12 +9,13 @@ use lovage_broker::{
     SqliteBroker, SqliteConfig,
 };
 use lovage_core::history::JobRecord;
+use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{
     AttemptError, Clock, ErrorClass, JobId, ManualClock, NewJob, QueueName, Timestamp, Transition, WorkerId,
     WorkerState, WorkerView,
 };
-use lovage_ledger::{Ledger, LedgerAddress, migrate};
-use lovage_scheduler::{Metrics, Recorded, Recorder};
+use lovage_ledger::{Change, Ledger, LedgerAddress, Put, migrate};
+use lovage_scheduler::{Metrics, Recorded, Recorder, first_tick};
 use lovage_testkit::{PostgresServer, RedisServer};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
@@ -100,12 +101,13 @@ async fn bench(
 ) -> Bench {
     let address: LedgerAddress = ledger_url.parse().unwrap();
     migrate(&address).await.unwrap();
+    let clock_of_ledger = clock.clone();
     Bench {
         name,
         broker: connect().await.unwrap(),
         connect,
         clock,
-        ledger: Ledger::open(&address).await.unwrap(),
+        ledger: Ledger::open(&address).await.unwrap().with_clock(clock_of_ledger),
         queue: "exports".parse().unwrap(),
         worker: "worker-1".parse().unwrap(),
         registry: prometheus::Registry::new(),
@@ -211,6 +213,17 @@ impl Bench {
     pub fn break_queue(&self, name: &str) {
         (self.ask)(&["SADD", "lovage:{.queues}", name]);
         (self.ask)(&["SET", &format!("lovage:{{{name}}}:events"), "x"]);
+    }
+
+    /// Makes it a queue like any other again.
+    pub fn mend_queue(&self, name: &str) {
+        (self.ask)(&["DEL", &format!("lovage:{{{name}}}:events")]);
+    }
+
+    /// Makes a schedule of an operator or changes one.
+    pub async fn put(&self, spec: &ScheduleSpec) -> Put {
+        let change = Change { specs: std::slice::from_ref(spec), replace: true, remove: &[], rehearse: false };
+        self.ledger.put_schedules(change, first_tick).await.unwrap()[0].1
     }
 
     /// Has the ledger's database refuse the job of this id.

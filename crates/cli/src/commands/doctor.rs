@@ -126,7 +126,7 @@ const BEHIND: Duration = Duration::from_mins(1);
 async fn schedules(config: &Config, findings: &mut Vec<Finding>) {
     let result = match rooms::ledger(config).await {
         Ok(Some(ledger)) => scheduled(config, &ledger).await,
-        Ok(None) if config.schedules.0.is_empty() => return,
+        Ok(None) if config.schedules.specs().is_empty() => return,
         Ok(None) => {
             Err("the configuration has some, and without ledger.url (LOVAGE_LEDGER__URL) nobody runs them".to_owned())
         }
@@ -137,20 +137,25 @@ async fn schedules(config: &Config, findings: &mut Vec<Finding>) {
 }
 
 async fn scheduled(config: &Config, ledger: &Ledger) -> Result<String, String> {
-    let now = Context::now();
-    let all = super::schedule::all(ledger).await.map_err(|failure| failure.to_string())?;
+    let now = ledger.now().await.map_err(|error| error.to_string())?;
+    let mut all = super::schedule::all(ledger).await.map_err(|failure| failure.to_string())?;
+    let known = all.len();
+    all.retain(|schedule| schedule.withdrawn_at.is_none());
     let paused = all.iter().filter(|schedule| schedule.paused.is_some()).count();
     let overdue: Vec<&str> = all
         .iter()
         .filter(|schedule| schedule.overdue_since.is_some() && schedule.paused.is_none())
         .map(|schedule| schedule.spec.name.as_str())
         .collect();
-    let text = format!("{}, {paused} paused, {} overdue", all.len(), overdue.len());
+    let mut text = format!("{}, {paused} paused, {} overdue", all.len(), overdue.len());
+    if known > all.len() {
+        text = format!("{text}, {} withdrawn by the configuration", known - all.len());
+    }
     if let [first, ..] = overdue.as_slice() {
         return Err(format!("{text} ({}): `lovage schedule history {first}` says why", overdue.join(", ")));
     }
     let taken = |schedule: &&Schedule| {
-        let configured = config.schedules.0.iter().any(|spec| spec.name == schedule.spec.name);
+        let configured = config.schedules.specs().iter().any(|spec| spec.name == schedule.spec.name);
         configured && schedule.managed_by == ManagedBy::Operator
     };
     if let Some(Schedule { spec, .. }) = all.iter().find(taken) {

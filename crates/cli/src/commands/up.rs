@@ -31,7 +31,7 @@ pub async fn run(context: Context, _args: &UpArgs) -> Outcome {
     let (worker, shown) = rooms::worker_shown(config, settings.clone(), handlers);
     let _door = doors::role(config, &shown, "worker")?;
     let scheduler = ledger.as_ref().map(|ledger| scheduling::scheduler(config, ledger)).transpose()?;
-    if scheduler.is_none() && !config.schedules.0.is_empty() {
+    if scheduler.is_none() && !config.schedules.specs().is_empty() {
         warn!("the schedules of the configuration need a ledger: set ledger.url, and nobody runs them until then");
     }
     let dashboard = dashboard(&context, &shown, scheduler.as_ref().map(|(_, shown)| shown))?;

@@ -67,10 +67,12 @@ impl File<'_> {
 
     /// Schedules have a form of their own, too, with errors that name the schedule and the field.
     fn schedules(&self, loaded: &mut Loaded, value: &Spanned<DeValue<'_>>) -> Result<(), ConfigError> {
+        let mut specs = Vec::new();
         for (spec, line) in schedules::read(self.path, self.text, value)? {
             loaded.origins.insert(format!("schedules.{}", spec.name), Origin::File(self.path.to_owned(), line));
-            loaded.config.schedules.0.push(spec);
+            specs.push(spec);
         }
+        loaded.config.schedules.0 = Some(specs);
         Ok(())
     }
 

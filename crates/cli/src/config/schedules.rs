@@ -10,9 +10,16 @@ use super::file::line;
 use super::{ConfigError, Origin};
 use crate::schedules::{self, Field};
 
-/// Schedules of a configuration.
+/// Schedules of a configuration; nothing if it does not say which there are, which is not the same as none.
 #[derive(Debug, Clone, Default)]
-pub struct Schedules(pub Vec<ScheduleSpec>);
+pub struct Schedules(pub Option<Vec<ScheduleSpec>>);
+
+impl Schedules {
+    /// Those that there are.
+    pub fn specs(&self) -> &[ScheduleSpec] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
 
 /// They are the same if they are written the same.
 impl PartialEq for Schedules {

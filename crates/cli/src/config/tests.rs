@@ -88,7 +88,7 @@ fn the_example_of_a_schedule_in_the_reference_file_is_one() {
     let reference = reference();
     let example = reference.lines().skip_while(|line| *line != "# [[schedules]]").map(|line| &line[2..]);
     let loaded = from_file(&example.collect::<Vec<_>>().join("\n")).unwrap();
-    let [spec] = loaded.config.schedules.0.as_slice() else { panic!("one schedule") };
+    let [spec] = loaded.config.schedules.specs() else { panic!("one schedule") };
     assert_eq!((spec.timezone.as_str(), spec.overlap), ("Asia/Shanghai", lovage_core::schedule::Overlap::Skip));
     assert_eq!(spec.success_within, Some(Duration::from_hours(26)));
     let job = spec.job(crate::instant::parse("2026-11-23T18:30:00Z").unwrap(), &jiff::tz::TimeZone::UTC);
@@ -128,7 +128,7 @@ fn numbers_of_a_schedules_arguments_stay_exact() {
                 args = { big = 9007199254740993, huge = 12345678901234567890, hex = 0x1_0, e = 1.10, at = 2026-01-01, l = [true, +1_000] }\n";
     let loaded = from_file(text).unwrap();
     assert_eq!(
-        loaded.config.schedules.0[0].args.get(),
+        loaded.config.schedules.specs()[0].args.get(),
         r#"{"at":"2026-01-01","big":9007199254740993,"e":1.10,"hex":16,"huge":12345678901234567890,"l":[true,1000]}"#
     );
 }

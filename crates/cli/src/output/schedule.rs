@@ -13,7 +13,7 @@ use crate::schedules::upcoming;
 #[derive(Debug, Serialize)]
 pub struct ScheduleLine {
     name: ScheduleName,
-    /// `active`, `paused`, `overdue`, `waiting` or `ended`.
+    /// `active`, `withdrawn`, `paused`, `overdue`, `waiting` or `ended`.
     pub state: &'static str,
     cron: String,
     in_words: String,
@@ -96,7 +96,8 @@ impl ScheduleLine {
     /// How a schedule stands at `now`. `last` is its latest tick that had a job.
     pub fn new(schedule: &Schedule, zone: &TimeZone, last: Option<Run>, now: Timestamp) -> Self {
         let spec = &schedule.spec;
-        let next_run = upcoming(spec, zone, now).next().filter(|_| schedule.paused.is_none());
+        let stopped = schedule.paused.is_some() || schedule.withdrawn_at.is_some();
+        let next_run = upcoming(spec, zone, now).next().filter(|_| !stopped);
         Self {
             name: spec.name.clone(),
             state: state(schedule, zone),
@@ -129,7 +130,7 @@ impl ScheduleLine {
             let zone = if line.timezone == "UTC" { String::new() } else { format!(" ({})", line.timezone) };
             let next = match line.next_run {
                 Some(Instant(at)) => instant::short(at, now),
-                None if line.state == "paused" => String::new(),
+                None if ["paused", "withdrawn"].contains(&line.state) => String::new(),
                 None => "never".to_owned(),
             };
             let last = line.last_run.as_ref();
@@ -150,7 +151,9 @@ impl ScheduleLine {
 
 /// What most wants to be known.
 fn state(schedule: &Schedule, zone: &TimeZone) -> &'static str {
-    if schedule.paused.is_some() {
+    if schedule.withdrawn_at.is_some() {
+        "withdrawn"
+    } else if schedule.paused.is_some() {
         "paused"
     } else if schedule.overdue_since.is_some() {
         "overdue"

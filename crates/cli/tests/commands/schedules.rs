@@ -238,6 +238,11 @@ fn a_file_of_schedules_is_applied_as_a_whole() {
     place.file("s.toml", &toml(&[("a", "@daily"), ("b", "@hourly")]));
     assert_eq!(statuses(apply(&["s.toml"])), ["a added", "b added"]);
     place.file("s.toml", &toml(&[("a", "@daily"), ("b", "@weekly"), ("c", "@daily")]));
+    let rehearsed = apply(&["s.toml", "--dry-run"]);
+    assert_eq!(statuses(rehearsed), ["a same", "b changed", "c added"]);
+    assert_eq!(names(&place.json(&["schedule", "list"])), ["a", "b"], "nothing was written");
+    let shown = place.run(&["schedule", "apply", "s.toml", "--dry-run"]).ok();
+    assert!(shown.out.contains("would be changed") && shown.out.contains("as it was"), "{}", shown.out);
     assert_eq!(statuses(apply(&["s.toml"])), ["a same", "b changed", "c added"]);
 
     place.file("bad.toml", &toml(&[("a", "@monthly"), ("d", "61 * * * *")]));
@@ -327,10 +332,29 @@ async fn schedules_of_the_configuration_are_changed_in_the_configuration_only() 
     stop(up).await;
     place.file("lovage.toml", &one("kept").replace("debug.noop", "debug.nop"));
     let up = place.start(&[], &["up"]);
-    managed(&["kept"]).await;
-    assert_eq!(place.json(&["schedule", "list"])[0]["state"], "paused", "a pause outlives a restart");
+    eventually("the other file is in force", PATIENCE, async || {
+        let list = place.json(&["schedule", "list"]);
+        let states: Vec<&str> = list.as_array()?.iter().filter_map(|line| line["state"].as_str()).collect();
+        // A pause outlives a restart.
+        (states == ["withdrawn", "paused"]).then_some(())
+    })
+    .await;
+    let shown = place.run(&["schedule", "show", "gone"]).ok();
+    assert!(shown.out.contains("no configuration of a scheduler that leads has it"), "{}", shown.out);
+    assert!(place.run(&["doctor"]).out.contains("1 paused, 0 overdue, 1 withdrawn by the configuration"));
     let told = up.output();
     assert!(told.contains("no handler for \"debug.nop\"") && told.contains("did you mean \"debug.noop\"?"), "{told}");
+    stop(up).await;
+    // Without its file a scheduler lets them be, and what was withdrawn may be deleted.
+    std::fs::remove_file(place.path().join("lovage.toml")).expect("the file is there");
+    let up = place.start(&[], &["up"]);
+    eventually("it says so", PATIENCE, async || {
+        up.output().contains("this configuration says nothing of schedules").then_some(())
+    })
+    .await;
+    place.run(&["schedule", "show", "kept"]).ok();
+    place.run(&["--yes", "schedule", "delete", "gone"]).ok();
+    assert_eq!(names(&place.json(&["schedule", "list"])), ["kept"]);
     stop(up).await;
     place.file("lovage.toml", &one("kept").replace("@daily", "0 99 * * *"));
     place.run(&["up"]).failed(2, &["lovage.toml:4: cron: of schedule kept: hour: 99 at column 3"]);

@@ -6,7 +6,7 @@ use lovage_core::{DiscardReason, ErrorClass, State};
 use lovage_testkit::{Signal, eventually};
 use serde_json::json;
 
-use crate::stage::{PATIENCE, Stage};
+use crate::stage::{PATIENCE, Stage, skewed};
 
 /// Row 01: workers are killed under load; every job that was enqueued ends, none twice at a time, none lost.
 #[tokio::test]
@@ -83,14 +83,8 @@ async fn row_08_a_poison_job_is_given_up_after_three_workers() {
 #[tokio::test]
 async fn row_09_workers_with_wrong_clocks_agree() {
     let stage = Stage::open().await;
-    let skewed = |offset: &str| {
-        let library = faketime_library();
-        let mut command = stage.worker(4);
-        command.env("LD_PRELOAD", library).env("FAKETIME", offset).env("DONT_FAKE_MONOTONIC", "1");
-        command
-    };
-    let _ahead = stage.start(skewed("+600s"), "ahead");
-    let _behind = stage.start(skewed("-600s"), "behind");
+    let _ahead = stage.start(skewed(stage.worker(4), "+600s"), "ahead");
+    let _behind = stage.start(skewed(stage.worker(4), "-600s"), "behind");
     let long = stage.add(stage.job("debug.sleep", &json!({"ms": 6_000}))).await;
     let mut delayed = Vec::new();
     for delay_ms in [500, 1_000, 1_500, 2_000] {
@@ -110,15 +104,6 @@ async fn row_09_workers_with_wrong_clocks_agree() {
     for id in &short {
         assert_eq!(stage.view(id).await.attempt, 1);
     }
-}
-
-fn faketime_library() -> std::path::PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    folders
-        .chain(["/usr/lib".into()])
-        .map(|folder| folder.join("faketime/libfaketime.so.1"))
-        .find(|library| library.exists())
-        .expect("libfaketime is missing: install it with `apt-get install faketime`")
 }
 
 /// Row 25: workers are told to stop under load, again and again. Short jobs are waited for, long ones handed back; no

@@ -1,22 +1,29 @@
-//! Ticks of schedules while whoever leads is killed again and again: each once, and none left out.
+//! Ticks of schedules while whoever leads is killed again and again, on machines whose clocks differ: each once, none left out,
+//! and none early.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use lovage_broker::{ListQuery, SystemClock};
+use lovage_broker::ListQuery;
 use lovage_core::schedule::ScheduleSpec;
-use lovage_core::{Clock as _, JobId, State, Timestamp};
-use lovage_ledger::{Ledger, LedgerAddress, RunOutcome, migrate};
+use lovage_core::{JobId, JobView, State, Timestamp};
+use lovage_ledger::{Change, Ledger, LedgerAddress, RunOutcome, migrate};
+use lovage_scheduler::{first_tick, zone};
 use lovage_testkit::{PostgresServer, Process, Signal, eventually};
 
-use crate::stage::{PATIENCE, Stage};
+use crate::stage::{PATIENCE, Stage, skewed};
 
 const SCHEDULES: u64 = 60;
 const SCHEDULERS: usize = 5;
 const KILLS: usize = 5;
 /// So many ticks at least, of all schedules together.
 const TICKS: u64 = 1_000;
+/// What the clocks of the schedulers are off by. The seconds of the second begin between those of the others.
+const CLOCKS: [&str; 3] = ["+600s", "-599.5s", "+0s"];
+/// A tick is enqueued by then, also after a kill, on a slow machine.
+const LATEST: Duration = Duration::from_secs(45);
 
-/// Rows 10 and 11: five schedulers, of which the leader is killed with SIGKILL as soon as it has enqueued something.
+/// Rows 9, 10 and 11: five schedulers, of which the leader is killed with SIGKILL as soon as it has enqueued something.
 #[tokio::test]
 async fn row_10_ticks_happen_once_though_leaders_are_killed() {
     let stage = Stage::open().await;
@@ -24,13 +31,15 @@ async fn row_10_ticks_happen_once_though_leaders_are_killed() {
     let address: LedgerAddress = postgres.url().parse().expect("an address");
     migrate(&address).await.expect("the ledger is made");
     let ledger = Ledger::open(&address).await.expect("the ledger opens");
-    for number in 0..SCHEDULES {
+    let spec = |number: u64| {
         let json = format!(
             r#"{{"name": "each-second-{number}", "cron": "* * * * * *", "queue": "exports", "kind": "debug.noop", "missed": "all"}}"#
         );
-        let spec = ScheduleSpec::parse(&json, lovage_scheduler::zone).expect("a schedule");
-        ledger.put_schedule(&spec, SystemClock.now()).await.expect("it is put");
-    }
+        ScheduleSpec::parse(&json, zone).expect("a schedule")
+    };
+    let specs: Vec<ScheduleSpec> = (0..SCHEDULES).map(spec).collect();
+    let change = Change { specs: &specs, replace: false, remove: &[], rehearse: false };
+    ledger.put_schedules(change, first_tick).await.expect("they are put");
     let mut schedulers: Vec<Process> = (0..SCHEDULERS).map(|number| start(&stage, &postgres, number)).collect();
     let mut holders = BTreeSet::new();
     for kill in 0..KILLS {
@@ -71,6 +80,13 @@ async fn row_10_ticks_happen_once_though_leaders_are_killed() {
     // A leader that was killed after it had enqueued and before it wrote that down has left jobs of ticks that nobody has
     // followed up.
     let there = all(&stage).await;
+    for job in &there {
+        let tick = job.id.as_str().rsplit(':').next().and_then(|tick| tick.parse().ok()).map(Timestamp::from_millis);
+        let tick = tick.expect("the id of a tick's job");
+        assert!(job.enqueued_at >= tick, "{} is early", job.id);
+        assert!(job.enqueued_at.since(tick) < LATEST, "{} came at {}", job.id, job.enqueued_at);
+    }
+    let there: BTreeSet<JobId> = there.into_iter().map(|job| job.id).collect();
     assert_eq!(there.len() as u64, stage.counts().await.available, "no id is there twice");
     assert!(jobs.is_subset(&there), "each run has its job");
     assert!(there.len() - jobs.len() <= SCHEDULES as usize, "{} jobs of {} runs", there.len(), jobs.len());
@@ -96,19 +112,20 @@ async fn leader(stage: &Stage, killed: &BTreeSet<String>) -> String {
     .await
 }
 
-async fn all(stage: &Stage) -> BTreeSet<JobId> {
-    let (mut ids, mut cursor) = (BTreeSet::new(), None);
+async fn all(stage: &Stage) -> Vec<JobView> {
+    let (mut jobs, mut cursor) = (Vec::new(), None);
     loop {
         let query = ListQuery { queue: stage.queue.clone(), state: State::Available, limit: 500, cursor };
         let page = stage.broker.list(&query).await.expect("list answers");
-        ids.extend(page.jobs.into_iter().map(|job| job.id));
+        jobs.extend(page.jobs);
         cursor = page.next;
         if cursor.is_none() {
-            return ids;
+            return jobs;
         }
     }
 }
 
 fn start(stage: &Stage, postgres: &PostgresServer, number: usize) -> Process {
-    stage.start(stage.scheduler(&postgres.url()), &format!("scheduler-{number}"))
+    let command = skewed(stage.scheduler(&postgres.url()), CLOCKS[number % CLOCKS.len()]);
+    stage.start(command, &format!("scheduler-{number}"))
 }

@@ -4,14 +4,17 @@
 //! done, if it still leads and nobody has changed the schedule meanwhile.
 
 mod change;
+mod put;
 mod run;
+mod sync;
 mod tick;
 
 use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{JobId, Pause, QueueName, ScheduleName, Timestamp};
 
-pub use self::change::{Put, Synced};
+pub use self::put::{Change, Put};
 pub use self::run::{Outcome, Run};
+pub use self::sync::Synced;
 pub use self::tick::{Advance, Deadlines};
 use crate::error::LedgerError;
 use crate::history::stored::Values;
@@ -45,6 +48,19 @@ pub enum ManagedBy {
     Operator,
 }
 
+impl ManagedBy {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Operator => "operator",
+        }
+    }
+
+    fn from_name(name: &str) -> Self {
+        if name == "code" { Self::Code } else { Self::Operator }
+    }
+}
+
 /// A schedule and how it stands.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -60,6 +76,8 @@ pub struct Schedule {
     pub updated_at: Timestamp,
     /// Who stopped it, and why.
     pub paused: Option<Pause>,
+    /// Since when no configuration of a leader has it any more; it does not run.
+    pub withdrawn_at: Option<Timestamp>,
     /// Ticks up to here are dealt with.
     pub last_tick: Timestamp,
     /// When it is looked at next.
@@ -77,7 +95,7 @@ pub struct Schedule {
 /// The columns of a schedule in the order of [`read`].
 const COLUMNS: &str =
     "spec, managed_by, revision, created_at, updated_at, paused_by, paused_why, paused_since, last_tick, next_at,
-    waiting_tick, last_success_at, overdue_since, last_queue, last_job, name";
+    waiting_tick, last_success_at, overdue_since, last_queue, last_job, name, withdrawn_at";
 
 fn read(row: &impl Values) -> Result<Schedule, sqlx::Error> {
     let instant = |index: usize| crate::history::stored::instant(row, index);
@@ -95,11 +113,12 @@ fn read(row: &impl Values) -> Result<Schedule, sqlx::Error> {
     Ok(Schedule {
         spec,
         last_job,
-        managed_by: if row.text(1)?.as_deref() == Some("code") { ManagedBy::Code } else { ManagedBy::Operator },
+        managed_by: ManagedBy::from_name(&row.text(1)?.unwrap_or_default()),
         revision: crate::history::stored::count(row, 2)?,
         created_at: instant(3)?.unwrap_or_default(),
         updated_at: instant(4)?.unwrap_or_default(),
         paused,
+        withdrawn_at: instant(16)?,
         last_tick: instant(8)?.unwrap_or_default(),
         next_at: instant(9)?,
         waiting_tick: instant(10)?,
@@ -137,7 +156,7 @@ impl Ledger {
     /// Schedules that are to be looked at, the longest due first, at most `limit`.
     pub async fn due_schedules(&self, now: Timestamp, limit: u32) -> Result<Vec<Schedule>, LedgerError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM schedules WHERE paused_since IS NULL AND next_at IS NOT NULL AND next_at <= $1
+            "SELECT {COLUMNS} FROM schedules WHERE paused_since IS NULL AND withdrawn_at IS NULL AND next_at IS NOT NULL AND next_at <= $1
              ORDER BY next_at LIMIT $2"
         );
         on!(self, |pool, _begin| async {
@@ -164,7 +183,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<Schedule>, LedgerError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM schedules WHERE waiting_tick IS NOT NULL AND paused_since IS NULL AND name > $1
+            "SELECT {COLUMNS} FROM schedules WHERE waiting_tick IS NOT NULL AND paused_since IS NULL AND withdrawn_at IS NULL AND name > $1
              ORDER BY name LIMIT $2"
         );
         let after = after.map_or("", ScheduleName::as_str);

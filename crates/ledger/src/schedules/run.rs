@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use lovage_core::{JobId, QueueName, ScheduleName, State, Timestamp};
 use serde::Serialize;
 
+use super::put::NEVER;
 use super::{leads, millis};
 use crate::error::LedgerError;
 use crate::history::SLICE;
@@ -86,6 +87,44 @@ macro_rules! insert {
 }
 pub(super) use insert;
 
+/// Has successes count for the deadlines of their schedules. That of the last tick ends the deadline.
+macro_rules! count_successes {
+    ($completed:expr, $connection:expr) => {
+        let mut successes: BTreeMap<&ScheduleName, Timestamp> = BTreeMap::new();
+        for (run, at) in &$completed {
+            let latest = successes.entry(&run.schedule).or_default();
+            *latest = (*latest).max(*at);
+        }
+        let successes: Vec<(&ScheduleName, Timestamp)> = successes.into_iter().collect();
+        for successes in successes.chunks(ROWS) {
+            let mut sql = sqlx::QueryBuilder::new("UPDATE schedules SET last_success_at = success.column2 FROM (");
+            sql.push_values(successes, |mut row, (schedule, at)| {
+                row.push_bind(schedule.as_str()).push_bind(millis(*at));
+            });
+            sql.push(
+                ") AS success WHERE schedules.name = success.column1
+                   AND (schedules.last_success_at IS NULL OR schedules.last_success_at < success.column2)",
+            );
+            sql.build().persistent(false).execute(&mut *$connection).await?;
+        }
+        for completed in $completed.chunks(ROWS) {
+            let mut sql = sqlx::QueryBuilder::new("UPDATE schedules SET watched_since = ");
+            sql.push_bind(NEVER).push(" FROM (");
+            sql.push_values(completed, |mut row, (run, _)| {
+                row.push_bind(run.schedule.as_str());
+                row.push_bind(run.job.as_ref().map(|(queue, _)| queue.as_str()));
+                row.push_bind(run.job.as_ref().map(|(_, job)| job.as_str()));
+                row.push_bind(run.outcome == Outcome::Manual);
+            });
+            sql.push(
+                ") AS last WHERE schedules.name = last.column1 AND schedules.next_at IS NULL AND schedules.waiting_tick IS NULL
+                   AND (last.column4 OR (schedules.last_queue = last.column2 AND schedules.last_job = last.column3))",
+            );
+            sql.build().persistent(false).execute(&mut *$connection).await?;
+        }
+    };
+}
+
 const COLUMNS: &str = "schedule, tick, outcome, at, queue, job, note, state, ended_at";
 
 fn read(row: &impl Values) -> Result<Run, sqlx::Error> {
@@ -157,9 +196,18 @@ impl Ledger {
 
     /// Runs whose job's end is not known yet, after `after`, in the order in which they were written down, at most `limit`.
     pub async fn open_runs(&self, after: Option<&Run>, limit: u32) -> Result<Vec<Run>, LedgerError> {
+        self.runs_that("job IS NOT NULL AND state IS NULL", after, limit).await
+    }
+
+    /// Runs whose job has not succeeded, likewise. Somebody may have redriven it.
+    pub async fn failed_runs(&self, after: Option<&Run>, limit: u32) -> Result<Vec<Run>, LedgerError> {
+        self.runs_that("state IN ('discarded', 'cancelled')", after, limit).await
+    }
+
+    async fn runs_that(&self, condition: &str, after: Option<&Run>, limit: u32) -> Result<Vec<Run>, LedgerError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM schedule_runs
-             WHERE job IS NOT NULL AND state IS NULL AND (at, schedule, tick) > ($1, $2, $3) ORDER BY at, schedule, tick LIMIT $4"
+             WHERE {condition} AND (at, schedule, tick) > ($1, $2, $3) ORDER BY at, schedule, tick LIMIT $4"
         );
         let place = after.map_or((-1, "", -1), |run| (millis(run.at), run.schedule.as_str(), millis(run.tick)));
         on!(self, |pool, _begin| async {
@@ -168,17 +216,17 @@ impl Ledger {
         })
     }
 
-    /// Writes down how jobs of runs have ended; a success counts for the schedule's deadline.
+    /// Writes down how jobs of runs have ended; a success counts for the schedule's deadline. That of the last tick, or one that
+    /// somebody has asked for after it, ends the deadline.
     /// [`LedgerError::Deposed`] if another leader's term has begun.
     pub async fn settle_runs(&self, term: u64, runs: &[Run]) -> Result<(), LedgerError> {
         let ended: Vec<(&Run, (State, Timestamp))> =
             runs.iter().filter_map(|run| run.ended.map(|end| (run, end))).collect();
-        let mut successes: BTreeMap<&ScheduleName, Timestamp> = BTreeMap::new();
-        for (run, (_, at)) in ended.iter().filter(|(_, (state, _))| *state == State::Completed) {
-            let latest = successes.entry(&run.schedule).or_default();
-            *latest = (*latest).max(*at);
-        }
-        let successes: Vec<(&ScheduleName, Timestamp)> = successes.into_iter().collect();
+        let completed: Vec<(&Run, Timestamp)> = ended
+            .iter()
+            .filter(|(_, (state, _))| *state == State::Completed)
+            .map(|(run, (_, at))| (*run, *at))
+            .collect();
         let leads = on!(self, |pool, begin| async {
             let mut transaction = pool.begin_with(begin).await?;
             if !leads!(term, &mut *transaction) {
@@ -198,17 +246,7 @@ impl Ledger {
                 );
                 sql.build().persistent(false).execute(&mut *transaction).await?;
             }
-            for successes in successes.chunks(ROWS) {
-                let mut sql = sqlx::QueryBuilder::new("UPDATE schedules SET last_success_at = success.column2 FROM (");
-                sql.push_values(successes, |mut row, (schedule, at)| {
-                    row.push_bind(schedule.as_str()).push_bind(millis(*at));
-                });
-                sql.push(
-                    ") AS success WHERE schedules.name = success.column1
-                       AND (schedules.last_success_at IS NULL OR schedules.last_success_at < success.column2)",
-                );
-                sql.build().persistent(false).execute(&mut *transaction).await?;
-            }
+            count_successes!(completed, transaction);
             transaction.commit().await?;
             Ok(true)
         })?;

@@ -67,9 +67,11 @@ impl Ledger {
         if leads { Ok(()) } else { Err(LedgerError::Deposed) }
     }
 
-    /// Marks schedules that have had no success for longer than they may, and unmarks those that have had one since.
-    /// What a pause was long for does not count. [`LedgerError::Deposed`] if another leader's term has begun.
-    pub async fn check_deadlines(&self, term: u64, now: Timestamp) -> Result<Deadlines, LedgerError> {
+    /// Marks schedules that have had no success for longer than they may, and unmarks those that have had one since. Time counts
+    /// from the first tick on, and no pause does; when no tick is left and the last one's job has completed nothing is expected
+    /// any more. [`LedgerError::Deposed`] if another leader's term has begun.
+    pub async fn check_deadlines(&self, term: u64) -> Result<Deadlines, LedgerError> {
+        let now = self.now().await?;
         let checked = on!(self, |pool, begin| async {
             let mut transaction = pool.begin_with(begin).await?;
             if !leads!(term, &mut *transaction) {
@@ -77,7 +79,7 @@ impl Ledger {
             }
             let sql = "UPDATE schedules SET overdue_since = $1
                        WHERE success_within IS NOT NULL AND overdue_since IS NULL AND paused_since IS NULL
-                           AND next_at IS NOT NULL
+                           AND withdrawn_at IS NULL
                            AND CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within < $1
                        RETURNING name";
             let rows = sqlx::query(sql).bind(millis(now)).fetch_all(&mut *transaction).await?;
@@ -99,7 +101,7 @@ impl Ledger {
             insert!(runs, transaction);
             let sql = "UPDATE schedules SET overdue_since = NULL
                        WHERE overdue_since IS NOT NULL
-                           AND (success_within IS NULL OR next_at IS NULL OR paused_since IS NOT NULL
+                           AND (success_within IS NULL OR paused_since IS NOT NULL
                                OR CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within >= $1)
                        RETURNING name";
             for row in sqlx::query(sql).bind(millis(now)).fetch_all(&mut *transaction).await? {

@@ -135,6 +135,7 @@ impl Place {
             let step = Migration::new(version, name.into(), MigrationType::Simple, sql, false);
             let mut migrator = Migrator::with_migrations(vec![step]);
             migrator.dangerous_set_table_name(table);
+            migrator.set_ignore_missing(true);
             migrator
         };
         if self.server.is_some() {

@@ -6,14 +6,13 @@ use std::time::Duration;
 use lovage_broker::SystemClock;
 use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{JobId, State};
-use lovage_ledger::{Ledger, LedgerAddress, Run, RunOutcome, migrate};
-use lovage_scheduler::{Cron, Duty as _, Metrics, prometheus, zone};
+use lovage_ledger::{Change, Ledger, LedgerAddress, Run, RunOutcome, migrate};
+use lovage_scheduler::{Cron, Duty as _, Metrics, first_tick, prometheus, zone};
 use lovage_worker::{Shutdown, WorkerConfig};
 use serde::Serialize;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::commands::Context;
 use crate::commands::job::{PrivateQueue, watch};
 use crate::commands::worker::broken;
 use crate::config::Config;
@@ -97,12 +96,15 @@ async fn tick(config: &Config, ledger: &Ledger) -> Outcome<Ticked> {
 
 /// Does the duty of a leader until the schedule has fired often enough; the earliest tick first.
 async fn fire(config: &Config, ledger: &Ledger, spec: &ScheduleSpec) -> Outcome<Vec<Run>> {
-    let clock = Arc::new(SystemClock);
     let failed = |problem: String| Failure::Failed(format!("the demo's schedule does not run: {problem}"));
     let metrics =
-        Metrics::new(&prometheus::Registry::new(), clock.clone()).map_err(|error| failed(error.to_string()))?;
-    let cron = Cron::new(rooms::connect(config), ledger.clone(), clock, metrics, vec![spec.clone()]);
-    let begun = Context::now();
+        Metrics::new(&prometheus::Registry::new(), Arc::new(SystemClock)).map_err(|error| failed(error.to_string()))?;
+    let cron = Cron::new(rooms::connect(config), ledger.clone(), metrics, None);
+    // What a demo left that was broken off is not made up for.
+    let none = Change { specs: &[], replace: false, remove: std::slice::from_ref(&spec.name), rehearse: false };
+    ledger.put_schedules(none, first_tick).await?;
+    ledger.put_schedules(Change { specs: std::slice::from_ref(spec), remove: &[], ..none }, first_tick).await?;
+    let begun = ledger.now().await?;
     let term = ledger.begin_term().await?;
     let runs = loop {
         cron.run_once(term).await.map_err(|error| failed(error.to_string()))?;
@@ -112,8 +114,7 @@ async fn fire(config: &Config, ledger: &Ledger, spec: &ScheduleSpec) -> Outcome<
             break runs;
         }
     };
-    // The next demo begins anew, and makes up for nothing.
-    ledger.sync_schedules(term, &[], Context::now()).await?;
+    ledger.put_schedules(none, first_tick).await?;
     Ok(runs.into_iter().rev().collect())
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use lovage_core::duration;
+use lovage_ledger::Change;
 use serde_json::{Value, json};
 
 use super::by_code;
@@ -138,18 +139,13 @@ pub async fn run(context: &Context, args: &AddArgs) -> Outcome {
         return Err(by_code(context, &spec.name, "changed"));
     }
     let trail = Trail::open(context).await?;
-    if !args.replace && ledger.schedule(&spec.name).await?.is_some() {
-        let name = &spec.name;
-        let message =
-            format!("name: there is a schedule {name} already; add --replace to change it, or choose another name");
-        return Err(Failure::Conflict(message));
-    }
-    let warnings = Kinds::of(context.config(), &ledger).warn(&spec);
-    let mut done = put(context, &ledger, &trail, &spec).await?;
-    done.warnings = warnings;
+    let change = Change { specs: std::slice::from_ref(&spec), replace: args.replace, remove: &[], rehearse: false };
+    let mut done = put(context, &ledger, Some(&trail), change).await?.remove(0);
+    done.warnings = Kinds::of(context.config(), &ledger).warn(&spec);
+    let now = ledger.now().await?;
     context.output.one(&done, || {
         let status = if done.status == "same" { "as it was" } else { done.status };
         let words = spec.cron.describe();
-        format!("Schedule {} is {status}: {words}, {}.", spec.name, next_in_words(&spec, Context::now()))
+        format!("Schedule {} is {status}: {words}, {}.", spec.name, next_in_words(&spec, now))
     })
 }

@@ -1,12 +1,14 @@
 //! `lovage schedule apply FILE`: makes the schedules of operators those of a file.
 
+use std::collections::HashSet;
+
 use clap::Args;
 use lovage_core::ScheduleName;
-use lovage_ledger::{Ledger, ManagedBy, Schedule};
-use serde_json::json;
+use lovage_core::schedule::ScheduleSpec;
+use lovage_ledger::{Change, Ledger, ManagedBy};
 
 use super::put::{Done, put};
-use super::{all, file, target};
+use super::{all, file};
 use crate::commands::Context;
 use crate::error::Outcome;
 use crate::instant::Instant;
@@ -24,48 +26,38 @@ pub struct ApplyArgs {
     /// Delete the schedules that operators have made and the file does not have
     #[arg(long)]
     prune: bool,
+    /// Only show what would become of the schedules
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Runs the command. Nothing is written unless all of the file can be.
 pub async fn run(context: &Context, args: &ApplyArgs) -> Outcome {
     let specs = file::read(&args.file)?;
     let ledger = rooms::required_ledger(context.config()).await?;
-    let known = all(&ledger).await?;
-    for spec in &specs {
-        let by_code = |known: &Schedule| known.managed_by == ManagedBy::Code && known.spec.name == spec.name;
-        if known.iter().any(by_code) || context.loaded.schedule(&spec.name).is_some() {
-            return Err(super::by_code(context, &spec.name, "changed"));
-        }
+    if let Some(spec) = specs.iter().find(|spec| context.loaded.schedule(&spec.name).is_some()) {
+        return Err(super::by_code(context, &spec.name, "changed"));
     }
-    let gone: Vec<&ScheduleName> = known
-        .iter()
-        .filter(|schedule| args.prune && schedule.managed_by == ManagedBy::Operator)
-        .map(|schedule| &schedule.spec.name)
-        .filter(|name| specs.iter().all(|spec| spec.name != **name))
-        .collect();
-    if !gone.is_empty() {
-        let names = gone.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let gone = if args.prune { others(&ledger, &specs).await? } else { Vec::new() };
+    if !gone.is_empty() && !args.dry_run {
+        let names = gone.iter().map(ScheduleName::as_str).collect::<Vec<_>>().join(", ");
         context.confirm(&format!("Delete {} schedules that {} does not have: {names}?", gone.len(), args.file))?;
     }
-    let trail = Trail::open(context).await?;
+    let trail = if args.dry_run { None } else { Some(Trail::open(context).await?) };
+    let change = Change { specs: &specs, replace: true, remove: &gone, rehearse: args.dry_run };
+    let mut done = put(context, &ledger, trail.as_ref(), change).await?;
     let kinds = Kinds::of(context.config(), &ledger);
-    let mut done = Vec::with_capacity(specs.len() + gone.len());
-    for spec in &specs {
-        let warnings = kinds.warn(spec);
-        done.push(Done { warnings, ..put(context, &ledger, &trail, spec).await? });
-    }
-    for name in gone {
-        done.extend(delete(&ledger, &trail, name).await?);
+    for (done, spec) in done.iter_mut().zip(&specs) {
+        done.warnings = kinds.warn(spec);
     }
     context.output.many(&done, table)
 }
 
-async fn delete(ledger: &Ledger, trail: &Trail, name: &ScheduleName) -> Outcome<Option<Done>> {
-    if ledger.delete_schedule(name).await? != Some(ManagedBy::Operator) {
-        return Ok(None);
-    }
-    trail.record("schedule.delete", target(name), &json!({ "by": "apply --prune" })).await?;
-    Ok(Some(Done { name: name.to_string(), status: "deleted", next_run: None, warnings: Vec::new() }))
+/// The schedules of operators that the file does not have.
+async fn others(ledger: &Ledger, specs: &[ScheduleSpec]) -> Outcome<Vec<ScheduleName>> {
+    let kept: HashSet<&ScheduleName> = specs.iter().map(|spec| &spec.name).collect();
+    let known = all(ledger).await?.into_iter().filter(|known| known.managed_by == ManagedBy::Operator);
+    Ok(known.map(|known| known.spec.name).filter(|name| !kept.contains(name)).collect())
 }
 
 fn table(done: &[Done]) -> Table {
@@ -75,7 +67,12 @@ fn table(done: &[Done]) -> Table {
             _ if one.status == "deleted" => String::new(),
             next => next.map_or_else(|| "never".to_owned(), |Instant(at)| Instant(at).to_string()),
         };
-        table.row(vec![one.name.clone(), one.status.to_owned(), next]);
+        let status = match one.status {
+            "same" => "as it was".to_owned(),
+            status if one.dry_run => format!("would be {status}"),
+            status => status.to_owned(),
+        };
+        table.row(vec![one.name.to_string(), status, next]);
     }
     table
 }

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use lovage_core::ScheduleName;
-use lovage_ledger::ManagedBy;
+use lovage_ledger::{Change, ManagedBy};
 use serde_json::json;
 
-use super::{by_code, find, target};
+use super::put::put;
+use super::{by_code, find};
 use crate::commands::Context;
 use crate::error::{Failure, Outcome};
 use crate::rooms;
@@ -22,17 +23,16 @@ pub struct DeleteArgs {
 pub async fn run(context: &Context, args: &DeleteArgs) -> Outcome {
     let name = &args.name;
     let ledger = rooms::required_ledger(context.config()).await?;
-    if find(&ledger, name).await?.managed_by == ManagedBy::Code {
+    let known = find(&ledger, name).await?;
+    if known.managed_by == ManagedBy::Code && known.withdrawn_at.is_none() {
         return Err(by_code(context, name, "deleted"));
     }
     context.confirm(&format!("Delete schedule {name} with its history?"))?;
     let trail = Trail::open(context).await?;
-    match ledger.delete_schedule(name).await? {
-        Some(ManagedBy::Operator) => {}
-        Some(ManagedBy::Code) => return Err(by_code(context, name, "deleted")),
-        None => return Err(Failure::NotFound(format!("name: somebody else has deleted schedule {name} meanwhile"))),
+    let change = Change { specs: &[], replace: false, remove: std::slice::from_ref(name), rehearse: false };
+    if put(context, &ledger, Some(&trail), change).await?.is_empty() {
+        return Err(Failure::NotFound(format!("name: somebody else has deleted schedule {name} meanwhile")));
     }
     let answer = json!({ "name": name, "status": "deleted" });
-    trail.record("schedule.delete", target(name), &json!({})).await?;
     context.output.one(&answer, || format!("Schedule {name} is deleted; jobs that it has enqueued stay."))
 }

@@ -29,12 +29,13 @@ pub async fn run(context: &Context, args: &HistoryArgs) -> Outcome {
     let before = before.map_err(|problem| Failure::usage("before", format!("--before: {problem}")))?;
     let ledger = rooms::required_ledger(context.config()).await?;
     let runs = ledger.runs(&args.name, before, args.limit).await?;
+    let now = ledger.now().await?;
     if runs.is_empty() {
         // What the configuration has no more may still have a history.
         find(&ledger, &args.name).await?;
     }
     let lines: Vec<RunLine> = runs.into_iter().map(RunLine::from).collect();
-    context.output.many(&lines, |lines| RunLine::table(lines, Context::now()))?;
+    context.output.many(&lines, |lines| RunLine::table(lines, now))?;
     if let Some(last) = lines.last().filter(|_| lines.len() == args.limit as usize) {
         context.output.note(&format!("There may be more before these: add --before {}.", last.tick));
     }

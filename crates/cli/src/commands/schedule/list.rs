@@ -26,6 +26,7 @@ pub struct ListArgs {
 /// Runs the command.
 pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
     let ledger = rooms::required_ledger(context.config()).await?;
+    let now = ledger.now().await?;
     let mut schedules = ledger.schedules(args.after.as_ref(), args.limit + 1).await?;
     let more = schedules.len() > args.limit as usize;
     schedules.truncate(args.limit as usize);
@@ -35,10 +36,10 @@ pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
     };
     let line = |schedule: &Schedule| {
         let last = last.remove(&schedule.spec.name);
-        ScheduleLine::new(schedule, &zone_of(&schedule.spec), last, Context::now())
+        ScheduleLine::new(schedule, &zone_of(&schedule.spec), last, now)
     };
     let lines: Vec<ScheduleLine> = schedules.iter().map(line).collect();
-    context.output.many(&lines, |lines| ScheduleLine::table(lines, Context::now()))?;
+    context.output.many(&lines, |lines| ScheduleLine::table(lines, now))?;
     if let Some(last) = schedules.last().filter(|_| more) {
         context.output.note(&format!("There are more than these: add --after {}, or --limit COUNT.", last.spec.name));
     }

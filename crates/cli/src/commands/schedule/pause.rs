@@ -4,6 +4,7 @@ use clap::Args;
 use lovage_core::schedule::{Missed, due};
 use lovage_core::{ScheduleName, Timestamp};
 use lovage_ledger::Schedule;
+use lovage_scheduler::first_tick;
 use serde_json::json;
 
 use super::put::next_in_words;
@@ -40,7 +41,7 @@ pub async fn pause(context: &Context, args: PauseArgs) -> Outcome {
     find(&ledger, &name).await?;
     let trail = Trail::open(context).await?;
     let by = by.unwrap_or_else(crate::config::user);
-    if !ledger.pause_schedule(&name, (&by, &why), Context::now()).await? {
+    if !ledger.pause_schedule(&name, (&by, &why)).await? {
         find(&ledger, &name).await?;
     }
     let answer = json!({ "name": name, "paused": { "by": by, "why": why } });
@@ -54,8 +55,8 @@ pub async fn resume(context: &Context, args: &ResumeArgs) -> Outcome {
     let ledger = rooms::required_ledger(context.config()).await?;
     let schedule = find(&ledger, name).await?;
     let trail = Trail::open(context).await?;
-    let now = Context::now();
-    let was_paused = ledger.resume_schedule(name, now).await? == Some(true);
+    let was_paused = ledger.resume_schedule(name, first_tick).await? == Some(true);
+    let now = ledger.now().await?;
     let missed = if was_paused { Missing::of(&schedule, now) } else { Missing { run: 0, left_out: 0 } };
     let policy = schedule.spec.missed;
     let answer = json!({

@@ -1,15 +1,16 @@
-//! Schedules of operators as they are written into the ledger, for `add` and `apply`.
+//! Changes of schedules as they are written into the ledger, recorded and told: for `add`, `apply` and `delete`.
 
 use jiff::tz::TimeZone;
-use lovage_core::Timestamp;
 use lovage_core::schedule::ScheduleSpec;
-use lovage_ledger::{Ledger, Put};
+use lovage_core::{ScheduleName, Timestamp};
+use lovage_ledger::{Change, Ledger, Put};
+use lovage_scheduler::first_tick;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{by_code, target, zone_of};
 use crate::commands::Context;
-use crate::error::Outcome;
+use crate::error::{Failure, Outcome};
 use crate::instant::Instant;
 use crate::schedules::{local, upcoming};
 use crate::trail::Trail;
@@ -17,28 +18,51 @@ use crate::trail::Trail;
 /// What became of one schedule.
 #[derive(Debug, Serialize)]
 pub struct Done {
-    pub name: String,
+    pub name: ScheduleName,
     pub status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_run: Option<Instant>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
-/// Writes one and records it.
-pub async fn put(context: &Context, ledger: &Ledger, trail: &Trail, spec: &ScheduleSpec) -> Outcome<Done> {
-    let now = Context::now();
-    let (status, action) = match ledger.put_schedule(spec, now).await? {
-        Put::Added => ("added", Some("schedule.add")),
-        Put::Changed => ("changed", Some("schedule.change")),
-        Put::Same => ("same", None),
-        Put::ManagedByCode => return Err(by_code(context, &spec.name, "changed")),
-    };
-    if let Some(action) = action {
-        trail.record(action, target(&spec.name), &recorded(spec)).await?;
+/// Writes a change and records it, all or nothing. Without a trail it is only rehearsed.
+pub async fn put(context: &Context, ledger: &Ledger, trail: Option<&Trail>, change: Change<'_>) -> Outcome<Vec<Done>> {
+    let change = Change { rehearse: trail.is_none(), ..change };
+    let put = ledger.put_schedules(change, first_tick).await?;
+    if let Some((name, refused)) = put.iter().find(|(_, put)| put.is_refused()) {
+        let removed = change.remove.contains(name);
+        return Err(match refused {
+            Put::ManagedByCode => by_code(context, name, if removed { "deleted" } else { "changed" }),
+            _ => Failure::Conflict(format!(
+                "name: there is a schedule {name} already; add --replace to change it, or choose another name"
+            )),
+        });
     }
-    let next_run = upcoming(spec, &zone_of(spec), now).next().map(Instant);
-    Ok(Done { name: spec.name.to_string(), status, next_run, warnings: Vec::new() })
+    let now = ledger.now().await?;
+    let mut drafts = Vec::new();
+    let mut done = Vec::with_capacity(put.len());
+    for (index, (name, put)) in put.into_iter().enumerate() {
+        // Those that are to be there come first, in their order.
+        let spec = change.specs.get(index);
+        let (status, action) = match put {
+            Put::Added => ("added", Some("schedule.add")),
+            Put::Changed => ("changed", Some("schedule.change")),
+            Put::Removed => ("deleted", Some("schedule.delete")),
+            Put::Same | Put::Exists | Put::ManagedByCode => ("same", None),
+        };
+        if let (Some(trail), Some(action)) = (trail, action) {
+            drafts.push(trail.draft(action, target(&name), &spec.map_or_else(|| json!({}), recorded))?);
+        }
+        let next_run = spec.and_then(|spec| first_tick(spec, now)).map(Instant);
+        done.push(Done { name, status, next_run, dry_run: change.rehearse, warnings: Vec::new() });
+    }
+    if let Some(trail) = trail {
+        trail.record_all(drafts).await?;
+    }
+    Ok(done)
 }
 
 /// The schedule without what its jobs carry, which may be large and is nobody else's business.

@@ -33,7 +33,7 @@ pub async fn run(context: &Context, args: &RunArgs) -> Outcome {
     let schedule = find(&ledger, name).await?;
     let trail = Trail::open(context).await?;
     let broker = context.broker().await?;
-    let now = Context::now();
+    let now = ledger.now().await?;
     let handed = enqueue::hand_in(&*broker, job(&schedule, now)?).await?;
     let job = Some((handed.queue.clone(), handed.id.clone()));
     let note = Some(format!("asked for by {}", crate::config::user()));

@@ -33,6 +33,7 @@ struct Shown<'a> {
     created_at: Instant,
     updated_at: Instant,
     paused: Option<Paused<'a>>,
+    withdrawn_at: Option<Instant>,
     waiting_tick: Option<Instant>,
     last_success_at: Option<Instant>,
     overdue_since: Option<Instant>,
@@ -51,7 +52,7 @@ struct Paused<'a> {
 pub async fn run(context: &Context, args: &ShowArgs) -> Outcome {
     let ledger = rooms::required_ledger(context.config()).await?;
     let schedule = find(&ledger, &args.name).await?;
-    let (spec, now) = (&schedule.spec, Context::now());
+    let (spec, now) = (&schedule.spec, ledger.now().await?);
     let zone = zone_of(spec);
     let paused = schedule.paused.as_ref();
     let last = ledger.last_runs(&spec.name, &spec.name).await?.remove(&spec.name);
@@ -61,6 +62,7 @@ pub async fn run(context: &Context, args: &ShowArgs) -> Outcome {
         created_at: Instant(schedule.created_at),
         updated_at: Instant(schedule.updated_at),
         paused: paused.map(|pause| Paused { by: &pause.by, why: &pause.why, since: Instant(pause.since) }),
+        withdrawn_at: schedule.withdrawn_at.map(Instant),
         waiting_tick: schedule.waiting_tick.map(Instant),
         last_success_at: schedule.last_success_at.map(Instant),
         overdue_since: schedule.overdue_since.map(Instant),
@@ -80,6 +82,8 @@ fn page(shown: &Shown<'_>, schedule: &Schedule) -> String {
         let why = if paused.why.is_empty() { String::new() } else { format!(": {}", paused.why) };
         page.row("paused", &format!("by {} since {}{why}", paused.by, paused.since));
     }
+    let gone = "no configuration of a scheduler that leads has it; it is kept for a week";
+    page.option("withdrawn", shown.withdrawn_at.map(|since| format!("since {since}: {gone}")));
     page.option("overdue", shown.overdue_since.map(|since| format!("since {since}")));
     page.option(
         "waiting",
@@ -98,6 +102,10 @@ fn page(shown: &Shown<'_>, schedule: &Schedule) -> String {
     page.row("changed", &Instant(schedule.updated_at));
     let json = serde_json::to_string_pretty(spec).unwrap_or_default();
     page.row("spec", &json);
-    let next = if shown.paused.is_some() { "Next runs, once it is resumed" } else { "Next runs" };
+    let next = match (&shown.paused, shown.withdrawn_at) {
+        (_, Some(_)) => "Next runs, once a configuration has it again",
+        (Some(_), None) => "Next runs, once it is resumed",
+        (None, None) => "Next runs",
+    };
     format!("{}\n\n{next}:\n{}", page.text(), table(&shown.next_runs).render().trim_end())
 }

@@ -1,0 +1,14 @@
+-- A schedule that the configuration of whoever leads does not have is withdrawn: it does not run, and is kept for a while as it
+-- was, because the next leader's configuration may have it again (a deployment under way, a scheduler without its file).
+
+ALTER TABLE schedules ADD COLUMN withdrawn_at INTEGER;
+
+DROP INDEX schedules_next;
+CREATE INDEX schedules_next ON schedules (next_at) WHERE paused_since IS NULL AND withdrawn_at IS NULL AND next_at IS NOT NULL;
+CREATE INDEX schedules_withdrawn ON schedules (withdrawn_at) WHERE withdrawn_at IS NOT NULL;
+
+-- The time without success counts from the next tick, or from year 9999 when no tick is left and the last one's job has completed.
+UPDATE schedules SET watched_since = 253402300799999 WHERE next_at IS NULL AND waiting_tick IS NULL;
+
+-- Runs whose jobs have failed may still succeed: somebody redrives the job.
+CREATE INDEX schedule_runs_failed ON schedule_runs (at, schedule, tick) WHERE state IN ('discarded', 'cancelled');

@@ -1,0 +1,180 @@
+//! What the schedules of one queue have to do: their jobs are enqueued, and what is to be written down of them comes together.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use lovage_broker::{Broker, BrokerError, EnqueueOutcome, Refused};
+use lovage_core::{JobId, NewJob, QueueName, State, Timestamp};
+use lovage_ledger::{Advance, Run, RunOutcome, Schedule};
+use tracing::warn;
+
+use super::plan::{Outlook, Plan};
+use crate::duty::DutyError;
+
+/// Jobs that are asked for in one call.
+const LOOK: usize = 250;
+/// Jobs, and bytes of their arguments, of one enqueue: well within what a broker takes at a time.
+const JOBS: usize = 1_000;
+const BYTES: usize = 8 * 1024 * 1024;
+/// Jobs of a step, after which the other schedules have to wait for the next one.
+const JOBS_OF_STEP: usize = 20_000;
+/// How long a call of the broker may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// When a tick is tried again that its queue would not have.
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
+
+/// How jobs stand that their queues have.
+pub(super) type States = HashMap<(QueueName, JobId), State>;
+
+/// One step of one queue.
+pub(super) struct Step {
+    now: Timestamp,
+    /// What is to be written down.
+    pub advances: Vec<Advance>,
+    /// Jobs that were enqueued.
+    pub enqueued: usize,
+    /// Ticks that are left out because nobody was there in time.
+    pub missed: u64,
+    /// Whether schedules are left.
+    pub more: bool,
+}
+
+impl Step {
+    pub fn new(now: Timestamp) -> Self {
+        Self { now, advances: Vec::new(), enqueued: 0, missed: 0, more: false }
+    }
+
+    /// Does what is due for these schedules. Those that a failure stops are put off.
+    pub async fn run(&mut self, broker: &dyn Broker, schedules: &[&Schedule]) -> Result<(), DutyError> {
+        let done = self.enqueue_all(broker, schedules).await;
+        if done.is_err() {
+            let stopped = &schedules[self.advances.len()..];
+            self.advances.extend(put_off(stopped, self.now, self.now.plus(AGAIN)));
+        }
+        done
+    }
+
+    async fn enqueue_all(&mut self, broker: &dyn Broker, schedules: &[&Schedule]) -> Result<(), DutyError> {
+        let outlooks: Vec<Outlook<'_>> = schedules.iter().map(|schedule| Outlook::of(schedule, self.now)).collect();
+        let there = look(broker, &outlooks).await?;
+        let (mut slice, mut jobs, mut bytes, mut all) = (Vec::new(), 0, 0, 0);
+        let count = outlooks.len();
+        for (index, outlook) in outlooks.into_iter().enumerate() {
+            let plan = Plan::of(outlook, self.now, &there);
+            jobs += plan.jobs.len();
+            bytes += plan.jobs.iter().map(|(_, job)| job.args.get().len()).sum::<usize>();
+            slice.push(plan);
+            if jobs >= JOBS || bytes >= BYTES {
+                all += jobs;
+                (jobs, bytes) = (0, 0);
+                self.enqueue(broker, std::mem::take(&mut slice)).await?;
+                if all >= JOBS_OF_STEP && index + 1 < count {
+                    self.more = true;
+                    return Ok(());
+                }
+            }
+        }
+        self.enqueue(broker, slice).await
+    }
+
+    /// Enqueues the jobs of some plans, after those were cancelled that they are to follow.
+    async fn enqueue(&mut self, broker: &dyn Broker, mut plans: Vec<Plan<'_>>) -> Result<(), DutyError> {
+        for (queue, job) in plans.iter().filter_map(Plan::to_cancel) {
+            match in_time(broker.cancel(queue, job)).await {
+                Ok(_) | Err(DutyError::Broker(BrokerError::NotFound { .. } | BrokerError::Illegal(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut jobs: Vec<NewJob> = Vec::with_capacity(plans.iter().map(|plan| plan.jobs.len()).sum());
+        let mut ticks: Vec<Vec<Timestamp>> = Vec::with_capacity(plans.len());
+        for plan in &mut plans {
+            let (of_plan, its_jobs): (Vec<_>, Vec<_>) = std::mem::take(&mut plan.jobs).into_iter().unzip();
+            ticks.push(of_plan);
+            jobs.extend(its_jobs);
+        }
+        let outcomes = if jobs.is_empty() { Vec::new() } else { in_time(broker.enqueue(jobs)).await? };
+        self.enqueued += outcomes.iter().filter(|outcome| matches!(outcome, EnqueueOutcome::Enqueued(_))).count();
+        self.missed += plans.iter().map(|plan| plan.missed).sum::<u64>();
+        let mut outcomes = outcomes.into_iter();
+        for (plan, ticks) in plans.into_iter().zip(ticks) {
+            let count = ticks.len();
+            let outcomes = ticks.into_iter().zip(outcomes.by_ref().take(count)).collect();
+            self.advances.push(advance(plan, self.now, outcomes));
+        }
+        Ok(())
+    }
+}
+
+/// Schedules that nothing is done for, and that are looked at again then.
+pub(super) fn put_off(schedules: &[&Schedule], now: Timestamp, again: Timestamp) -> impl Iterator<Item = Advance> {
+    // What only waits for the run before is not due.
+    let due = schedules.iter().filter(move |schedule| schedule.next_at.is_some_and(|at| at <= now));
+    due.map(move |schedule| Advance { next_at: Some(again), ..Plan::unchanged(schedule).advance })
+}
+
+/// What the broker answers, if it does so in time: what it is asked can be asked again.
+async fn in_time<T>(call: impl Future<Output = Result<T, BrokerError>>) -> Result<T, DutyError> {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(DutyError::Other("the queue did not answer in time".to_owned())),
+    }
+}
+
+/// How the jobs stand that schedules ask for.
+async fn look(broker: &dyn Broker, outlooks: &[Outlook<'_>]) -> Result<States, DutyError> {
+    let mut by_queue: HashMap<&QueueName, Vec<JobId>> = HashMap::new();
+    for (queue, job) in outlooks.iter().flat_map(Outlook::asks) {
+        by_queue.entry(queue).or_default().push(job.clone());
+    }
+    let mut states = States::new();
+    for (queue, jobs) in by_queue {
+        for jobs in jobs.chunks(LOOK) {
+            let there = in_time(broker.jobs(queue, jobs)).await?;
+            states.extend(there.into_iter().map(|job| ((queue.clone(), job.id), job.state)));
+        }
+    }
+    Ok(states)
+}
+
+/// What is written down of a schedule whose ticks' jobs were enqueued, or not.
+fn advance(plan: Plan<'_>, now: Timestamp, outcomes: Vec<(Timestamp, EnqueueOutcome)>) -> Advance {
+    let Plan { schedule, mut advance, .. } = plan;
+    for (tick, outcome) in outcomes {
+        let run = |outcome: RunOutcome, id: Option<JobId>, note: Option<String>| Run {
+            schedule: schedule.spec.name.clone(),
+            tick,
+            outcome,
+            at: now,
+            job: id.map(|id| (schedule.spec.queue.clone(), id)),
+            note,
+            ended: None,
+        };
+        match outcome {
+            // Refused or not, its job is there; in the one case the schedule was changed since.
+            EnqueueOutcome::Enqueued(id)
+            | EnqueueOutcome::Existing(id)
+            | EnqueueOutcome::Replaced(id)
+            | EnqueueOutcome::Refused(Refused::Conflict { id, .. } | Refused::UniqueTaken { holder: id }) => {
+                advance.runs.push(run(RunOutcome::Enqueued, Some(id), None));
+            }
+            EnqueueOutcome::Refused(Refused::Full(full)) => {
+                // This tick and those after it are tried again.
+                warn!(schedule = %schedule.spec.name, "a tick waits because its queue is full");
+                if schedule.waiting_tick != Some(tick) {
+                    advance.last_tick = tick.just_before();
+                }
+                advance.waiting_tick = schedule.waiting_tick;
+                // What was decided of later ticks is decided again then.
+                advance.runs.retain(|run| run.tick < tick || run.job.is_some());
+                advance.next_at = Some(now.plus(full.retry_after.max(AGAIN)));
+                break;
+            }
+            EnqueueOutcome::Refused(refused) => {
+                warn!(schedule = %schedule.spec.name, %refused, "the queue refuses the job of a tick");
+                advance.runs.push(run(RunOutcome::Refused, None, Some(refused.to_string())));
+            }
+        }
+    }
+    advance
+}
