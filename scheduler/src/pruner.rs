@@ -47,7 +47,8 @@ impl Duty for Pruner {
         "pruner"
     }
 
-    async fn run_once(&self, _term: u64) -> Result<Duration, DutyError> {
+    async fn run_once(&self, term: u64) -> Result<Duration, DutyError> {
+        self.ledger.check_term(term).await?;
         let pruned = self.prune().await?;
         if pruned.jobs > 0 {
             info!(jobs = pruned.jobs, "old history is removed");

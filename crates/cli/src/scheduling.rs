@@ -69,7 +69,8 @@ impl Duty for Anchoring {
         "anchor"
     }
 
-    async fn run_once(&self, _term: u64) -> Result<Duration, DutyError> {
+    async fn run_once(&self, term: u64) -> Result<Duration, DutyError> {
+        self.ledger.check_term(term).await?;
         match anchor::anchor(&self.config, &self.ledger).await {
             Ok(made) => {
                 if !made.is_empty() {

@@ -23,7 +23,7 @@ const BYTES: usize = 8_000;
 /// Every so many jobs fail twice, and are completed then.
 const FAIL: u64 = 10;
 
-/// Rows 01, 10 and 16: whoever records, Redis and PostgreSQL are killed with SIGKILL in turns while 9,000 jobs run.
+/// Rows 01 and 16: whoever records, Redis and PostgreSQL are killed with SIGKILL in turns while 9,000 jobs run.
 #[tokio::test]
 async fn row_01_kill_9_of_recorder_redis_and_postgres_loses_and_doubles_no_history() {
     let mut stage = Stage::with(RedisServer::start_with(&["--appendonly", "yes"])).await;

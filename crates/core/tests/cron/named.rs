@@ -102,6 +102,7 @@ const CASES: &[Case] = &[
     ("Africa/Monrovia", "10 * * * *", "1972-01-06T22:00:00Z", &["1972-01-06T22:54:30Z", "1972-01-06T23:54:30Z", "1972-01-07T00:44:30Z", "1972-01-07T01:10:00Z", "1972-01-07T02:10:00Z"]),
 ];
 
+/// Row 13.
 #[test]
 fn named_zones_run_at_the_instants_that_were_computed_elsewhere() {
     for (name, text, after, expected) in CASES {

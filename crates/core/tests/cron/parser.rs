@@ -83,6 +83,7 @@ proptest! {
     }
 }
 
+/// Row 14.
 #[test]
 fn hostile_texts_are_answered_in_less_than_a_millisecond() {
     let texts = [
@@ -103,6 +104,7 @@ fn hostile_texts_are_answered_in_less_than_a_millisecond() {
     }
 }
 
+/// Row 14.
 #[test]
 fn never_is_known_in_less_than_a_millisecond() {
     let zone = zone("America/New_York");

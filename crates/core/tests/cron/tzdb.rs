@@ -122,6 +122,7 @@ fn daily(recurrence: &Recurrence, (hour, minute): (i8, i8), around: i64, days: u
     }
 }
 
+/// Row 13, with the next.
 #[test]
 fn daily_schedules_run_once_on_each_day_of_each_zone() {
     let schedules = TIMES.map(|(hour, minute)| (read(&format!("{minute} {hour} * * *")), (hour, minute)));
@@ -137,6 +138,7 @@ fn daily_schedules_run_once_on_each_day_of_each_zone() {
     });
 }
 
+/// Row 13.
 #[test]
 fn hourly_schedules_run_every_hour_of_elapsed_time() {
     let schedules = ["0 * * * *", "30 * * * *", "59 0-23 * * *"].map(read);

@@ -1,6 +1,10 @@
 //! What a schedule says in English, and its canonical text.
 
-use crate::read;
+use std::collections::HashMap;
+
+use jiff::tz::TimeZone;
+
+use crate::{read, runs};
 
 /// An expression, its canonical text, and its English.
 const TABLE: &[(&str, &str, &str)] = &[
@@ -119,4 +123,30 @@ fn the_guide_says_what_its_expressions_mean() {
     for (text, english) in rows {
         assert_eq!(read(text).describe(), english.trim_end_matches(" |"), "{text}");
     }
+}
+
+/// Whatever the words leave out must not matter: expressions that are described alike run at the same times.
+#[test]
+fn the_words_say_all_that_matters() {
+    const MINUTES: [&str; 9] = ["0", "30", "*", "*/15", "*/25", "5,10", "10-20", "1-59/2", "0-4,30"];
+    const HOURS: [&str; 9] = ["0", "9", "*", "*/6", "*/5", "8-17", "9,17", "22-23,0-3", "1-23/2"];
+    const DAYS: [&str; 9] = ["*", "1", "L", "15W", "LW", "1,15", "*/2", "10-12", "31"];
+    const MONTHS: [&str; 6] = ["*", "1", "jan,mar", "*/3", "6-8", "2"];
+    const WEEKDAYS: [&str; 9] = ["*", "mon", "mon-fri", "0", "sun,sat", "mon#2", "5L", "1-5/2", "*/2"];
+    let mut told: HashMap<String, String> = HashMap::new();
+    for minute in MINUTES {
+        for hour in HOURS {
+            for day in DAYS {
+                for month in MONTHS {
+                    for weekday in WEEKDAYS {
+                        let text = format!("{minute} {hour} {day} {month} {weekday}");
+                        let Some(like) = told.insert(read(&text).describe(), text.clone()) else { continue };
+                        let times = |text: &str| runs(text, "2026-01-01T00:00:00Z", &TimeZone::UTC, 150);
+                        assert_eq!(times(&text), times(&like), "{text} and {like}: {}", read(&text).describe());
+                    }
+                }
+            }
+        }
+    }
+    assert!(told.len() > 30_000, "{} sentences", told.len());
 }

@@ -40,7 +40,7 @@ const MAX_ATTEMPTS: i64 = 50;
 impl Ledger {
     /// Writes a page of history and moves the recorder's position in its queue, in one commit. Repeating it changes nothing.
     ///
-    /// [`LedgerError::Deposed`] if somebody with a later term has written since. [`LedgerError::Refused`] if the database
+    /// [`LedgerError::Deposed`] if another leader's term has begun. [`LedgerError::Refused`] if the database
     /// will not have the data, whatever is done.
     pub async fn record(&self, page: &Page<'_>) -> Result<Recorded, LedgerError> {
         let recorded = async {
@@ -59,6 +59,13 @@ impl Ledger {
         let sql = "UPDATE leader SET term = term + 1 RETURNING term";
         let term: i64 = on!(self, |pool, _begin| async { sqlx::query_scalar(sql).fetch_one(pool).await })?;
         Ok(term as u64)
+    }
+
+    /// [`LedgerError::Deposed`] if another leader's term has begun: before what is done apart from the ledger's own statements.
+    pub async fn check_term(&self, term: u64) -> Result<(), LedgerError> {
+        let sql = "SELECT term FROM leader";
+        let latest: i64 = on!(self, |pool, _begin| async { sqlx::query_scalar(sql).fetch_one(pool).await })?;
+        if latest as u64 == term { Ok(()) } else { Err(LedgerError::Deposed) }
     }
 
     /// The queues that were ever recorded, by name.

@@ -62,10 +62,10 @@ async fn transact(pool: &PgPool, page: &Page<'_>, rows: &Rows<'_>) -> Result<Opt
     Ok(Some(recorded))
 }
 
-/// Takes the queue's position, and moves it. Answers whether nobody with a later term was there.
+/// Takes the queue's position, and moves it. Answers whether nobody's later term has begun.
 async fn lead(connection: &mut PgConnection, page: &Page<'_>) -> Result<bool, sqlx::Error> {
     let sql = "INSERT INTO lovage.recorder_positions AS known (queue, term, cursor, healing)
-               VALUES ($1, $2, $3, coalesce($4, true))
+               SELECT $1, $2, $3, coalesce($4, true) FROM lovage.leader WHERE leader.term <= $2
                ON CONFLICT (queue) DO UPDATE SET term = excluded.term,
                    cursor = CASE WHEN $4 IS NULL THEN known.cursor ELSE excluded.cursor END,
                    healing = coalesce($4, known.healing)

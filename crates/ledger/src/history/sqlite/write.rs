@@ -41,10 +41,10 @@ async fn write(pool: &SqlitePool, page: &Page<'_>) -> Result<Option<Recorded>, s
     Ok(Some(recorded))
 }
 
-/// Moves the queue's position. Answers whether nobody with a later term was there.
+/// Moves the queue's position. Answers whether nobody's later term has begun.
 async fn lead(connection: &mut SqliteConnection, page: &Page<'_>) -> Result<bool, sqlx::Error> {
-    let sql =
-        "INSERT INTO recorder_positions AS known (queue, term, cursor, healing) VALUES (?1, ?2, ?3, coalesce(?4, 1))
+    let sql = "INSERT INTO recorder_positions AS known (queue, term, cursor, healing)
+               SELECT ?1, ?2, ?3, coalesce(?4, 1) FROM leader WHERE leader.term <= ?2
                ON CONFLICT (queue) DO UPDATE SET term = excluded.term,
                    cursor = CASE WHEN ?4 IS NULL THEN known.cursor ELSE excluded.cursor END,
                    healing = coalesce(?4, known.healing)
