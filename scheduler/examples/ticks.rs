@@ -52,7 +52,12 @@ async fn load(schedules: usize, due: usize, url: &str) -> Outcome {
         specs.push(ScheduleSpec::parse(&json, zone)?);
     }
     // Operators' ones: those of a configuration would go with the first leader who has another.
-    ledger.put_schedules(Change { specs: &specs, replace: true, remove: &[], rehearse: false }, first_tick).await?;
+    ledger
+        .put_schedules(
+            Change { specs: &specs, replace: true, revision: None, remove: &[], rehearse: false },
+            first_tick,
+        )
+        .await?;
     Ok(())
 }
 

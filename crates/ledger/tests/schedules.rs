@@ -51,14 +51,16 @@ fn from_now(_: &ScheduleSpec, now: Timestamp) -> Option<Timestamp> {
 }
 
 async fn put(ledger: &Ledger, spec: &ScheduleSpec) -> Put {
-    let change = Change { specs: std::slice::from_ref(spec), replace: true, remove: &[], rehearse: false };
+    let change =
+        Change { specs: std::slice::from_ref(spec), replace: true, revision: None, remove: &[], rehearse: false };
     let done = ledger.put_schedules(change, from_now).await.unwrap();
     assert_eq!((done.len(), &done[0].0), (1, &spec.name));
     done[0].1
 }
 
 async fn remove(ledger: &Ledger, name: &str) -> Vec<Put> {
-    let change = Change { specs: &[], replace: false, remove: &[name.parse().unwrap()], rehearse: false };
+    let change =
+        Change { specs: &[], replace: false, revision: None, remove: &[name.parse().unwrap()], rehearse: false };
     ledger.put_schedules(change, from_now).await.unwrap().into_iter().map(|(_, put)| put).collect()
 }
 
@@ -357,7 +359,7 @@ async fn a_change_is_written_whole_or_not_at_all() {
         put(&ledger, &spec("old")).await;
         ledger.add_run(&run("old", 1)).await.unwrap();
         let specs = [spec("new"), ScheduleSpec { description: Some("orders".to_owned()), ..spec("old") }];
-        let change = Change { specs: &specs, replace: true, remove: &[], rehearse: false };
+        let change = Change { specs: &specs, replace: true, revision: None, remove: &[], rehearse: false };
         let names = async || {
             let all = ledger.schedules(None, 10).await.unwrap();
             all.into_iter().map(|known| known.spec.name.to_string()).collect::<Vec<_>>()
@@ -376,6 +378,14 @@ async fn a_change_is_written_whole_or_not_at_all() {
         assert_eq!(names().await, ["code", "old"], "{place:?}: nothing was written");
         assert_eq!(known(&ledger, "old").await.spec.description, None, "{place:?}");
 
+        let revision = Some(known(&ledger, "old").await.revision);
+        let of_old = Change { specs: &specs[1..], revision, ..change };
+        assert_eq!(became(Change { specs: &specs[..1], ..of_old }).await, [Put::Outdated], "{place:?}: it is gone");
+        assert_eq!(became(of_old).await, [Put::Changed], "{place:?}");
+        let other = [ScheduleSpec { description: Some("refunds".to_owned()), ..spec("old") }];
+        assert_eq!(became(Change { specs: &other, ..of_old }).await, [Put::Outdated], "{place:?}: somebody was faster");
+        assert_eq!(became(Change { specs: &other, ..change }).await, [Put::Changed], "{place:?}");
+
         assert_eq!(became(change).await, [Put::Added, Put::Changed], "{place:?}");
         assert_eq!(became(change).await, [Put::Same, Put::Same], "{place:?}");
         let old = [name("old"), name("nobody")];
@@ -391,7 +401,7 @@ async fn of_two_who_add_a_schedule_at_once_one_is_told() {
         let (ledger, _) = opened(&place).await;
         let add = async |cron: &str| {
             let spec = ScheduleSpec { cron: cron.parse().unwrap(), ..spec("a") };
-            let change = Change { specs: &[spec], replace: false, remove: &[], rehearse: false };
+            let change = Change { specs: &[spec], replace: false, revision: None, remove: &[], rehearse: false };
             ledger.put_schedules(change, from_now).await.unwrap()[0].1
         };
         let put = tokio::join!(add("@daily"), add("@hourly"), add("@weekly"));
@@ -409,7 +419,7 @@ async fn the_deadline_of_the_last_tick_ends_with_its_success() {
         let term = ledger.begin_term().await.unwrap();
         let tick = NOW.plus(Duration::from_hours(5));
         let once = ScheduleSpec { cron: "@at 2026-03-01T05:00:00Z".parse().unwrap(), ..spec("once") };
-        let change = Change { specs: &[once], replace: false, remove: &[], rehearse: false };
+        let change = Change { specs: &[once], replace: false, revision: None, remove: &[], rehearse: false };
         ledger.put_schedules(change, |_, now| Some(tick).filter(|tick| *tick > now)).await.unwrap();
         clock.advance(Duration::from_hours(5));
         assert_eq!(stand(&ledger, term).await, (1, 0), "{place:?}: nothing was expected before");

@@ -222,7 +222,8 @@ impl Bench {
 
     /// Makes a schedule of an operator or changes one.
     pub async fn put(&self, spec: &ScheduleSpec) -> Put {
-        let change = Change { specs: std::slice::from_ref(spec), replace: true, remove: &[], rehearse: false };
+        let change =
+            Change { specs: std::slice::from_ref(spec), replace: true, revision: None, remove: &[], rehearse: false };
         self.ledger.put_schedules(change, first_tick).await.unwrap()[0].1
     }
 

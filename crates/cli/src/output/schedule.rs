@@ -136,8 +136,7 @@ impl ScheduleLine {
             let last = line.last_run.as_ref();
             table.row(vec![
                 line.name.to_string(),
-                // From when an interval is counted is for the page of one schedule.
-                format!("{}{zone}", line.in_words.split(", counted from").next().unwrap_or_default()),
+                format!("{}{zone}", short(&line.in_words)),
                 next,
                 last.map(|run| instant::short(run.tick.0, now)).unwrap_or_default(),
                 last.map(RunLine::ending).unwrap_or_default(),
@@ -147,6 +146,12 @@ impl ScheduleLine {
         }
         table
     }
+}
+
+/// The words without what is for the page of one schedule: from when an interval is counted, and that the zone is its own.
+fn short(in_words: &str) -> &str {
+    let words = in_words.split(", counted from").next().unwrap_or_default();
+    words.strip_suffix(" in the schedule's time zone").unwrap_or(words)
 }
 
 /// What most wants to be known.

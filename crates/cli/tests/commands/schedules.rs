@@ -273,6 +273,35 @@ fn a_file_of_schedules_is_applied_as_a_whole() {
     assert_eq!(names(&place.json(&["schedule", "list"])), ["a", "e"]);
 }
 
+#[test]
+fn a_change_of_one_field_leaves_the_others() {
+    let place = Place::new();
+    let more = ["--args", r#"{"n": 12345678901234567890}"#, "--jitter", "5m", "--overlap", "skip", "--tag", "a"];
+    add(&place, "nightly", "0 2 * * *", &more).ok();
+    let change = |more: &[&str]| place.run(&[&["schedule", "change", "nightly"], more].concat());
+    let spec = || place.json(&["schedule", "show", "nightly"])["spec"].clone();
+    let before = spec();
+    let told = change(&["--cron", "0 3 * * *", "--success-within", "26h", "--unset", "jitter"]).ok();
+    assert!(told.out.contains("is changed: at 03:00 every day"), "{}", told.out);
+    let mut expected = before;
+    expected["cron"] = "0 3 * * *".into();
+    expected["success_within"] = "1d2h".into();
+    expected.as_object_mut().unwrap().remove("jitter");
+    assert_eq!(spec(), expected);
+    assert!(place.run(&["schedule", "show", "nightly"]).out.contains("12345678901234567890"), "numbers stay exact");
+    assert!(change(&["--tag", "a"]).ok().out.contains("is as it was"));
+
+    change(&[]).failed(2, &["say what is to be changed", "--cron"]);
+    change(&["--unset", "jiter"]).failed(2, &["unset: there is no field jiter; did you mean jitter?"]);
+    change(&["--unset", "kind"]).failed(2, &["unset: kind cannot be left out"]);
+    change(&["--cron", "61 * * * *"]).failed(2, &["cron: of schedule nightly: minute: 61 at column 1"]);
+    change(&["--unset", "overlap", "--missed-max", "5"]).failed(2, &["missed_max: of schedule nightly"]);
+    place.run(&["schedule", "change", "nightli", "--cron", "@daily"]).failed(3, &["did you mean nightly?"]);
+    place
+        .run(&["schedule", "add", "n", "--kind", "k"])
+        .failed(2, &["cron: of schedule n: is missing; say when it runs"]);
+}
+
 #[tokio::test]
 async fn a_schedule_of_each_second_is_run_by_up_and_its_history_shows_it() {
     let place = Place::new();
@@ -354,6 +383,7 @@ async fn schedules_of_the_configuration_are_changed_in_the_configuration_only() 
     .await;
     place.run(&["schedule", "show", "kept"]).ok();
     place.run(&["--yes", "schedule", "delete", "gone"]).ok();
+    place.run(&["schedule", "change", "kept", "--cron", "@weekly"]).failed(5, &["managed by code"]);
     assert_eq!(names(&place.json(&["schedule", "list"])), ["kept"]);
     stop(up).await;
     place.file("lovage.toml", &one("kept").replace("@daily", "0 99 * * *"));

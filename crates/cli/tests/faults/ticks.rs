@@ -38,7 +38,7 @@ async fn row_10_ticks_happen_once_though_leaders_are_killed() {
         ScheduleSpec::parse(&json, zone).expect("a schedule")
     };
     let specs: Vec<ScheduleSpec> = (0..SCHEDULES).map(spec).collect();
-    let change = Change { specs: &specs, replace: false, remove: &[], rehearse: false };
+    let change = Change { specs: &specs, replace: false, revision: None, remove: &[], rehearse: false };
     ledger.put_schedules(change, first_tick).await.expect("they are put");
     let mut schedulers: Vec<Process> = (0..SCHEDULERS).map(|number| start(&stage, &postgres, number)).collect();
     let mut holders = BTreeSet::new();

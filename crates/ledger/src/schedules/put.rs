@@ -25,6 +25,8 @@ pub enum Put {
     Removed,
     /// There is one of that name already, and it was not to be changed.
     Exists,
+    /// It has changed, or is gone, since whoever wants to change it has looked.
+    Outdated,
     /// It stands in the configuration and is changed there.
     ManagedByCode,
 }
@@ -32,7 +34,7 @@ pub enum Put {
 impl Put {
     /// Whether it stands in the way of the whole change.
     pub const fn is_refused(self) -> bool {
-        matches!(self, Self::Exists | Self::ManagedByCode)
+        matches!(self, Self::Exists | Self::Outdated | Self::ManagedByCode)
     }
 }
 
@@ -43,6 +45,9 @@ pub struct Change<'c> {
     pub specs: &'c [ScheduleSpec],
     /// Whether one that is there already may be changed.
     pub replace: bool,
+    /// The revision that they were seen at, if they are to be changed only as they were: otherwise they are
+    /// [outdated](Put::Outdated).
+    pub revision: Option<u64>,
     /// Those of operators that are to go, with their runs.
     pub remove: &'c [ScheduleName],
     /// Only look what would become of them.
@@ -54,6 +59,7 @@ pub(super) struct Known {
     pub spec: String,
     pub managed_by: ManagedBy,
     pub withdrawn: bool,
+    pub revision: i64,
 }
 
 /// How a schedule is written.
@@ -96,7 +102,7 @@ macro_rules! known {
         let mut known: BTreeMap<String, Known> = BTreeMap::new();
         for names in $names.chunks(super::run::ROWS) {
             let mut sql = sqlx::QueryBuilder::new(
-                "SELECT name, spec, managed_by, withdrawn_at IS NOT NULL FROM schedules WHERE name IN (",
+                "SELECT name, spec, managed_by, withdrawn_at IS NOT NULL, revision FROM schedules WHERE name IN (",
             );
             let mut list = sql.separated(", ");
             for name in names {
@@ -106,7 +112,8 @@ macro_rules! known {
             for row in sql.build().persistent(false).fetch_all(&mut *$connection).await? {
                 let managed_by = ManagedBy::from_name(&sqlx::Row::try_get::<String, _>(&row, 2)?);
                 let (spec, withdrawn) = (sqlx::Row::try_get(&row, 1)?, sqlx::Row::try_get(&row, 3)?);
-                known.insert(sqlx::Row::try_get(&row, 0)?, Known { spec, managed_by, withdrawn });
+                let revision = sqlx::Row::try_get(&row, 4)?;
+                known.insert(sqlx::Row::try_get(&row, 0)?, Known { spec, managed_by, withdrawn, revision });
             }
         }
         known
@@ -187,6 +194,7 @@ impl Ledger {
             for (spec, text) in &specs {
                 let known = known.get(spec.name.as_str());
                 let (put, way) = match known {
+                    None if change.revision.is_some() => (Put::Outdated, None),
                     None => (Put::Added, Some(Way::FromNow)),
                     // What no configuration has any more makes room.
                     Some(Known { managed_by: ManagedBy::Code, withdrawn: true, .. }) => {
@@ -195,6 +203,9 @@ impl Ledger {
                     }
                     Some(Known { managed_by: ManagedBy::Code, .. }) => (Put::ManagedByCode, None),
                     Some(_) if !change.replace => (Put::Exists, None),
+                    Some(known) if change.revision.is_some_and(|revision| revision != known.revision as u64) => {
+                        (Put::Outdated, None)
+                    }
                     Some(known) => match known.way_to(spec, text) {
                         None => (Put::Same, None),
                         way => (Put::Changed, way),

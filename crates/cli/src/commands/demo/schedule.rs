@@ -101,7 +101,13 @@ async fn fire(config: &Config, ledger: &Ledger, spec: &ScheduleSpec) -> Outcome<
         Metrics::new(&prometheus::Registry::new(), Arc::new(SystemClock)).map_err(|error| failed(error.to_string()))?;
     let cron = Cron::new(rooms::connect(config), ledger.clone(), metrics, None);
     // What a demo left that was broken off is not made up for.
-    let none = Change { specs: &[], replace: false, remove: std::slice::from_ref(&spec.name), rehearse: false };
+    let none = Change {
+        specs: &[],
+        replace: false,
+        revision: None,
+        remove: std::slice::from_ref(&spec.name),
+        rehearse: false,
+    };
     ledger.put_schedules(none, first_tick).await?;
     ledger.put_schedules(Change { specs: std::slice::from_ref(spec), remove: &[], ..none }, first_tick).await?;
     let begun = ledger.now().await?;

@@ -44,7 +44,7 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Outcome {
         context.confirm(&format!("Delete {} schedules that {} does not have: {names}?", gone.len(), args.file))?;
     }
     let trail = if args.dry_run { None } else { Some(Trail::open(context).await?) };
-    let change = Change { specs: &specs, replace: true, remove: &gone, rehearse: args.dry_run };
+    let change = Change { specs: &specs, replace: true, revision: None, remove: &gone, rehearse: args.dry_run };
     let mut done = put(context, &ledger, trail.as_ref(), change).await?;
     let kinds = Kinds::of(context.config(), &ledger);
     for (done, spec) in done.iter_mut().zip(&specs) {

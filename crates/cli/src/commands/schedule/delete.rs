@@ -29,7 +29,8 @@ pub async fn run(context: &Context, args: &DeleteArgs) -> Outcome {
     }
     context.confirm(&format!("Delete schedule {name} with its history?"))?;
     let trail = Trail::open(context).await?;
-    let change = Change { specs: &[], replace: false, remove: std::slice::from_ref(name), rehearse: false };
+    let change =
+        Change { specs: &[], replace: false, revision: None, remove: std::slice::from_ref(name), rehearse: false };
     if put(context, &ledger, Some(&trail), change).await?.is_empty() {
         return Err(Failure::NotFound(format!("name: somebody else has deleted schedule {name} meanwhile")));
     }

@@ -5,11 +5,13 @@
 
 mod add;
 mod apply;
+mod change;
 mod delete;
 mod file;
 mod history;
 mod list;
 mod next;
+mod options;
 mod pause;
 mod put;
 mod run;
@@ -33,8 +35,10 @@ pub enum ScheduleCommand {
     List(list::ListArgs),
     /// Show one schedule with everything that is known about it
     Show(show::ShowArgs),
-    /// Make a schedule, or with --replace change one
+    /// Make a schedule
     Add(Box<add::AddArgs>),
+    /// Change some fields of a schedule; the others stay
+    Change(Box<change::ChangeArgs>),
     /// Make and change the schedules of a file: TOML as in lovage.toml, or JSON, an array or an object a line
     Apply(apply::ApplyArgs),
     /// Stop a schedule until it is resumed
@@ -57,6 +61,7 @@ pub async fn run(context: &Context, command: ScheduleCommand) -> Outcome {
         ScheduleCommand::List(args) => list::run(context, &args).await,
         ScheduleCommand::Show(args) => show::run(context, &args).await,
         ScheduleCommand::Add(args) => add::run(context, &args).await,
+        ScheduleCommand::Change(args) => change::run(context, &args).await,
         ScheduleCommand::Apply(args) => apply::run(context, &args).await,
         ScheduleCommand::Pause(args) => pause::pause(context, args).await,
         ScheduleCommand::Resume(args) => pause::resume(context, &args).await,

@@ -36,6 +36,9 @@ pub async fn put(context: &Context, ledger: &Ledger, trail: Option<&Trail>, chan
         let removed = change.remove.contains(name);
         return Err(match refused {
             Put::ManagedByCode => by_code(context, name, if removed { "deleted" } else { "changed" }),
+            Put::Outdated => Failure::Conflict(format!(
+                "name: somebody else has changed schedule {name} meanwhile; look at it and try again"
+            )),
             _ => Failure::Conflict(format!(
                 "name: there is a schedule {name} already; add --replace to change it, or choose another name"
             )),
@@ -51,7 +54,7 @@ pub async fn put(context: &Context, ledger: &Ledger, trail: Option<&Trail>, chan
             Put::Added => ("added", Some("schedule.add")),
             Put::Changed => ("changed", Some("schedule.change")),
             Put::Removed => ("deleted", Some("schedule.delete")),
-            Put::Same | Put::Exists | Put::ManagedByCode => ("same", None),
+            Put::Same | Put::Exists | Put::Outdated | Put::ManagedByCode => ("same", None),
         };
         if let (Some(trail), Some(action)) = (trail, action) {
             drafts.push(trail.draft(action, target(&name), &spec.map_or_else(|| json!({}), recorded))?);
@@ -72,6 +75,12 @@ fn recorded(spec: &ScheduleSpec) -> Value {
         fields.retain(|field, _| !matches!(field.as_str(), "name" | "args" | "metadata"));
     }
     value
+}
+
+/// What became of one, in words.
+pub fn sentence(done: &Done, spec: &ScheduleSpec, now: Timestamp) -> String {
+    let status = if done.status == "same" { "as it was" } else { done.status };
+    format!("Schedule {} is {status}: {}, {}.", spec.name, spec.cron.describe(), next_in_words(spec, now))
 }
 
 /// When a schedule runs next, in words.
