@@ -10,5 +10,12 @@ CREATE INDEX schedules_withdrawn ON schedules (withdrawn_at) WHERE withdrawn_at 
 -- The time without success counts from the next tick, or from year 9999 when no tick is left and the last one's job has completed.
 UPDATE schedules SET watched_since = 253402300799999 WHERE next_at IS NULL AND waiting_tick IS NULL;
 
+-- Deadlines are looked at every two seconds: by when they pass, and those that have passed.
+DROP INDEX schedules_deadline;
+CREATE INDEX schedules_deadline ON schedules
+    ((CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within))
+    WHERE success_within IS NOT NULL AND overdue_since IS NULL;
+CREATE INDEX schedules_overdue ON schedules (name) WHERE overdue_since IS NOT NULL;
+
 -- Runs whose jobs have failed may still succeed: somebody redrives the job.
 CREATE INDEX schedule_runs_failed ON schedule_runs (at, schedule, tick) WHERE state IN ('discarded', 'cancelled');

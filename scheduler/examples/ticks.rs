@@ -1,8 +1,8 @@
 //! How long after its instant a tick's job is in its queue, with many schedules of which some are due each second.
 //!
 //! ```text
-//! ticks load SCHEDULES DUE LEDGER_URL        makes schedules, DUE of which run each second, the others once a year
-//! ticks run SECONDS REDIS_URL LEDGER_URL     leads for so long and prints a line of JSON
+//! ticks load SCHEDULES DUE OVERLAP LEDGER_URL  makes schedules, DUE of which run each second, the others once a year
+//! ticks run SECONDS REDIS_URL LEDGER_URL       leads for so long and prints a line of JSON
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the line is what it is for")]
@@ -14,7 +14,7 @@ use lovage_broker::{Broker, Connect, ListQuery, Reader as _, RedisBroker, RedisC
 use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{Clock as _, State};
 use lovage_ledger::{Change, Ledger, LedgerAddress, migrate};
-use lovage_scheduler::{Cron, Duty as _, Metrics, first_tick, prometheus, zone};
+use lovage_scheduler::{Cron, Deadlines, Duty as _, Metrics, first_tick, prometheus, zone};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -22,9 +22,9 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 async fn main() -> Outcome {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["load", schedules, due, ledger] => load(schedules.parse()?, due.parse()?, ledger).await,
+        ["load", schedules, due, overlap, ledger] => load(schedules.parse()?, due.parse()?, overlap, ledger).await,
         ["run", seconds, redis, ledger] => run(seconds.parse()?, redis, ledger).await,
-        _ => Err("use: ticks load SCHEDULES DUE LEDGER_URL | ticks run SECONDS REDIS_URL LEDGER_URL".into()),
+        _ => Err("use: ticks load SCHEDULES DUE OVERLAP LEDGER_URL | ticks run SECONDS REDIS_URL LEDGER_URL".into()),
     }
 }
 
@@ -34,7 +34,7 @@ async fn open(url: &str) -> Outcome<Ledger> {
     Ok(Ledger::open(&address).await?)
 }
 
-async fn load(schedules: usize, due: usize, url: &str) -> Outcome {
+async fn load(schedules: usize, due: usize, overlap: &str, url: &str) -> Outcome {
     let ledger = open(url).await?;
     let mut specs = Vec::with_capacity(schedules);
     for number in 0..schedules {
@@ -45,9 +45,8 @@ async fn load(schedules: usize, due: usize, url: &str) -> Outcome {
         };
         let json = format!(
             r#"{{"name": "schedule-{number}", "cron": "{cron}", "timezone": "Europe/Berlin", "queue": "q{}", "kind": "debug.noop",
-                "args": {{"day": "{{{{ tick.date }}}}", "number": {number}}}, "overlap": "{}", "success_within": "26h"}}"#,
+                "args": {{"day": "{{{{ tick.date }}}}", "number": {number}}}, "overlap": "{overlap}", "success_within": "26h"}}"#,
             number % 4,
-            if number % 2 == 0 { "allow" } else { "queue_one" },
         );
         specs.push(ScheduleSpec::parse(&json, zone)?);
     }
@@ -70,14 +69,23 @@ async fn run(seconds: u64, redis: &str, url: &str) -> Outcome {
         Box::pin(async move { Ok(Arc::new(RedisBroker::connect(config).await?) as Arc<dyn Broker>) })
     });
     let metrics = Metrics::new(&prometheus::Registry::new(), Arc::new(SystemClock))?;
+    let deadlines = Deadlines::new(ledger.clone(), metrics.clone());
     let cron = Cron::new(connect, ledger.clone(), metrics, None);
     let term = ledger.begin_term().await?;
     // The first look plans all schedules that are new.
     while cron.tick(term).await?.more {}
+    // Beside it the other duty over the same tables.
+    let watching = tokio::spawn(async move {
+        loop {
+            let Ok(wait) = deadlines.run_once(term).await else { return };
+            tokio::time::sleep(wait).await;
+        }
+    });
     let began = SystemClock.now();
     while SystemClock.now().since(began) < Duration::from_secs(seconds) {
         cron.run_once(term).await?;
     }
+    watching.abort();
     let mut late: Vec<u64> = Vec::new();
     for queue in 0..4 {
         let mut query =

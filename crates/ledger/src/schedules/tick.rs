@@ -36,6 +36,22 @@ pub struct Deadlines {
     pub all: Vec<ScheduleName>,
 }
 
+/// When a schedule becomes overdue; an index has it.
+const DEADLINE: &str =
+    "(CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within)";
+
+/// Schedules that have become overdue.
+fn passed() -> String {
+    format!(
+        "success_within IS NOT NULL AND overdue_since IS NULL AND {DEADLINE} < $1 AND paused_since IS NULL AND withdrawn_at IS NULL"
+    )
+}
+
+/// Schedules that are not overdue any more.
+fn met() -> String {
+    format!("overdue_since IS NOT NULL AND (success_within IS NULL OR paused_since IS NOT NULL OR {DEADLINE} >= $1)")
+}
+
 impl Ledger {
     /// Writes down how far schedules are, all or none. [`LedgerError::Deposed`] if another leader's term has begun.
     pub async fn advance(&self, term: u64, advances: &[Advance]) -> Result<(), LedgerError> {
@@ -71,17 +87,45 @@ impl Ledger {
     /// from the first tick on, and no pause does; when no tick is left and the last one's job has completed nothing is expected
     /// any more. [`LedgerError::Deposed`] if another leader's term has begun.
     pub async fn check_deadlines(&self, term: u64) -> Result<Deadlines, LedgerError> {
+        self.check_term(term).await?;
         let now = self.now().await?;
+        if self.deadlines_have_changed(now).await? {
+            self.mark_deadlines(term, now).await
+        } else {
+            Ok(Deadlines { all: self.overdue().await?, ..Deadlines::default() })
+        }
+    }
+
+    /// Most of the time there is nothing to write, and nobody has to wait for that.
+    async fn deadlines_have_changed(&self, now: Timestamp) -> Result<bool, LedgerError> {
+        on!(self, |pool, _begin| async {
+            for condition in [passed(), met()] {
+                let sql = sqlx::AssertSqlSafe(format!("SELECT 1 FROM schedules WHERE {condition} LIMIT 1"));
+                if sqlx::query(sql).bind(millis(now)).fetch_optional(pool).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
+    /// Schedules that are overdue, at most a thousand.
+    async fn overdue(&self) -> Result<Vec<ScheduleName>, LedgerError> {
+        let sql = "SELECT name FROM schedules WHERE overdue_since IS NOT NULL ORDER BY name LIMIT 1000";
+        let names: Vec<String> = on!(self, |pool, _begin| sqlx::query_scalar(sql).fetch_all(pool))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    async fn mark_deadlines(&self, term: u64, now: Timestamp) -> Result<Deadlines, LedgerError> {
         let checked = on!(self, |pool, begin| async {
             let mut transaction = pool.begin_with(begin).await?;
             if !leads!(term, &mut *transaction) {
                 return Ok(None);
             }
-            let sql = "UPDATE schedules SET overdue_since = $1
-                       WHERE success_within IS NOT NULL AND overdue_since IS NULL AND paused_since IS NULL
-                           AND withdrawn_at IS NULL
-                           AND CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within < $1
-                       RETURNING name";
+            let sql = sqlx::AssertSqlSafe(format!(
+                "UPDATE schedules SET overdue_since = $1 WHERE {} RETURNING name",
+                passed()
+            ));
             let rows = sqlx::query(sql).bind(millis(now)).fetch_all(&mut *transaction).await?;
             let (mut deadlines, mut runs) = (Deadlines::default(), Vec::new());
             for row in rows {
@@ -99,21 +143,18 @@ impl Ledger {
                 deadlines.overdue.push(schedule);
             }
             insert!(runs, transaction);
-            let sql = "UPDATE schedules SET overdue_since = NULL
-                       WHERE overdue_since IS NOT NULL
-                           AND (success_within IS NULL OR paused_since IS NOT NULL
-                               OR CASE WHEN last_success_at > watched_since THEN last_success_at ELSE watched_since END + success_within >= $1)
-                       RETURNING name";
+            let sql = sqlx::AssertSqlSafe(format!(
+                "UPDATE schedules SET overdue_since = NULL WHERE {} RETURNING name",
+                met()
+            ));
             for row in sqlx::query(sql).bind(millis(now)).fetch_all(&mut *transaction).await? {
                 deadlines.met.extend(row.try_get::<String, _>(0)?.parse().ok());
-            }
-            let sql = "SELECT name FROM schedules WHERE overdue_since IS NOT NULL ORDER BY name LIMIT 1000";
-            for row in sqlx::query(sql).fetch_all(&mut *transaction).await? {
-                deadlines.all.extend(row.try_get::<String, _>(0)?.parse().ok());
             }
             transaction.commit().await?;
             Ok(Some(deadlines))
         })?;
-        checked.ok_or(LedgerError::Deposed)
+        let mut deadlines = checked.ok_or(LedgerError::Deposed)?;
+        deadlines.all = self.overdue().await?;
+        Ok(deadlines)
     }
 }
