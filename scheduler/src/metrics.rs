@@ -23,6 +23,8 @@ pub struct Metrics {
     pub(crate) gaps: IntCounter,
     pub(crate) unseen: IntCounter,
     pub(crate) refused: IntCounter,
+    pub(crate) orphans: IntGauge,
+    pub(crate) expired: IntCounter,
 }
 
 impl Metrics {
@@ -35,6 +37,11 @@ impl Metrics {
         };
         let leader = IntGauge::with_opts(opts("lovage_scheduler_leader", "1 while this scheduler leads."))?;
         registry.register(Box::new(leader.clone()))?;
+        let orphans = IntGauge::with_opts(opts(
+            "lovage_upload_orphans",
+            "Files of killed attempts that the last sweep of the artifact store found and removed.",
+        ))?;
+        registry.register(Box::new(orphans.clone()))?;
         let by_duty = ["duty"];
         let succeeded = GaugeVec::new(
             opts("lovage_duty_last_success_timestamp_seconds", "When a duty of the leader was last done."),
@@ -76,6 +83,8 @@ impl Metrics {
                 "lovage_recorder_refused_total",
                 "How often the ledger refused a job's data, so that its history lacks it.",
             )?,
+            orphans,
+            expired: counter("lovage_artifacts_expired_total", "Files that were deleted because their time was over.")?,
         })
     }
 
@@ -84,6 +93,7 @@ impl Metrics {
         if !leads {
             // Who does not lead knows nothing of it.
             self.lag.reset();
+            self.orphans.set(0);
             self.overdue(std::iter::empty());
         }
     }
