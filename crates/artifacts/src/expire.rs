@@ -1,4 +1,4 @@
-//! Deletes the files whose time is over. For a timer, like the sweeper, from which it differs in what it looks for:
+//! Deletes the files whose time is over. To be done again and again, like the sweep, from which it differs in what it looks for:
 //! published files that their manifest allows to go, not files that nobody published.
 //!
 //! One walk over the listing. A job's objects come one after the other; where a store mixes them up, a job is looked
