@@ -78,6 +78,7 @@ async fn run(seconds: u64, redis: &str, url: &str) -> Outcome {
     let watching = tokio::spawn(async move {
         loop {
             let Ok(wait) = deadlines.run_once(term).await else { return };
+            // bounded wait: until the duty is to be done again
             tokio::time::sleep(wait).await;
         }
     });

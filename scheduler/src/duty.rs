@@ -12,6 +12,16 @@ pub trait Duty: Send + Sync {
     /// Its name, in logs and metrics.
     fn name(&self) -> &'static str;
 
+    /// How long it may take before it is taken for late.
+    fn may_take(&self) -> Duration {
+        Duration::from_secs(2)
+    }
+
+    /// How long to wait at least before it is done again after a failure.
+    fn after_failure(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     /// Does it once, for the leader of this term. Answers how long to wait before it is done again.
     async fn run_once(&self, term: u64) -> Result<Duration, DutyError>;
 }

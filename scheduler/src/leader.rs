@@ -198,7 +198,7 @@ async fn again_and_again(
     metrics: Metrics,
 ) -> Result<(), DutyError> {
     let mut failures: u32 = 0;
-    metrics.due(duty.name(), Instant::now());
+    metrics.due(duty.name(), Instant::now(), duty.may_take());
     while !over.is_cancelled() {
         let done = tokio::select! {
             () = over.cancelled() => return Ok(()),
@@ -211,7 +211,7 @@ async fn again_and_again(
                     info!(duty = duty.name(), "done again");
                 }
                 failures = 0;
-                metrics.due(duty.name(), Instant::now() + wait);
+                metrics.due(duty.name(), Instant::now() + wait, duty.may_take());
                 wait
             }
             Err(DutyError::Deposed) => return Err(DutyError::Deposed),
@@ -223,7 +223,7 @@ async fn again_and_again(
                 if failures >= PATIENCE && matches!(error, DutyError::Ledger(_)) {
                     return Err(error);
                 }
-                (BACKOFF * 2_u32.pow(failures.min(6) - 1)).min(LONGEST_BACKOFF)
+                (BACKOFF * 2_u32.pow(failures.min(6) - 1)).min(LONGEST_BACKOFF).max(duty.after_failure())
             }
         };
         tokio::select! {

@@ -8,14 +8,12 @@ use lovage_core::Clock;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::time::Instant;
 
-/// A duty that was to be done at a time is not late before it has had this much.
-const IN_TIME: Duration = Duration::from_secs(2);
-
 /// How a duty stands.
 #[derive(Debug, Clone, Copy)]
 struct Stand {
     behind: Duration,
     due: Instant,
+    may_take: Duration,
 }
 
 /// The counters of one scheduler. Clones are the same.
@@ -37,6 +35,8 @@ pub struct Metrics {
     pub(crate) gaps: IntCounter,
     pub(crate) unseen: IntCounter,
     pub(crate) refused: IntCounter,
+    pub(crate) orphans: IntGauge,
+    pub(crate) expired: IntCounter,
 }
 
 impl Metrics {
@@ -49,6 +49,11 @@ impl Metrics {
         };
         let leader = IntGauge::with_opts(opts("lovage_scheduler_leader", "1 while this scheduler leads."))?;
         registry.register(Box::new(leader.clone()))?;
+        let orphans = IntGauge::with_opts(opts(
+            "lovage_upload_orphans",
+            "Files of killed attempts that the last sweep of the artifact store found and removed.",
+        ))?;
+        registry.register(Box::new(orphans.clone()))?;
         let by_duty = ["duty"];
         let succeeded = GaugeVec::new(
             opts("lovage_duty_last_success_timestamp_seconds", "When a duty of the leader was last done."),
@@ -94,6 +99,8 @@ impl Metrics {
                 "lovage_recorder_refused_total",
                 "How often the ledger refused a job's data, so that its history lacks it.",
             )?,
+            orphans,
+            expired: counter("lovage_artifacts_expired_total", "Files that were deleted because their time was over.")?,
         })
     }
 
@@ -103,6 +110,7 @@ impl Metrics {
             // Who does not lead knows nothing of it.
             self.stands().clear();
             self.lag.reset();
+            self.orphans.set(0);
             self.overdue(std::iter::empty());
         }
     }
@@ -136,16 +144,16 @@ impl Metrics {
         self.lag.with_label_values(&[duty]).set(lag.as_secs_f64());
     }
 
-    /// A duty is to be done at that time.
-    pub(crate) fn due(&self, duty: &'static str, at: Instant) {
+    /// A duty is to be done at that time, and may take that long.
+    pub(crate) fn due(&self, duty: &'static str, at: Instant, may_take: Duration) {
         let behind = self.stands().get(duty).map_or(Duration::ZERO, |stand| stand.behind);
-        self.stands().insert(duty, Stand { behind, due: at });
+        self.stands().insert(duty, Stand { behind, due: at, may_take });
     }
 
     /// Shows how far duties are behind: what they find themselves, or longer if they are not even done.
     pub(crate) fn late(&self) {
         for (duty, stand) in self.stands().iter() {
-            let lag = stand.behind.max(stand.due.elapsed().saturating_sub(IN_TIME));
+            let lag = stand.behind.max(stand.due.elapsed().saturating_sub(stand.may_take));
             self.lag.with_label_values(&[duty]).set(lag.as_secs_f64());
         }
     }

@@ -7,23 +7,30 @@ mod bench;
 
 use std::time::Duration;
 
+use lovage_artifacts::{ArtifactStore, StoreConfig};
 use lovage_broker::ListQuery;
 use lovage_core::State;
 use lovage_core::schedule::ScheduleSpec;
 use lovage_ledger::RunOutcome;
-use lovage_scheduler::{Cron, Deadlines, Duty, DutyError, Metrics, Pruner, Sweeper, zone};
+use lovage_scheduler::{Cron, Deadlines, Duty, DutyError, Files, Metrics, Pruner, Sweeper, zone};
 
 use bench::{Bench, benches};
 
 const HOUR: Duration = Duration::from_hours(1);
+
+/// One without files; what happens to them is told in `files.rs`.
+fn store() -> ArtifactStore {
+    ArtifactStore::open(&StoreConfig::new("memory:")).unwrap()
+}
 
 fn duties(bench: &Bench) -> Vec<Box<dyn Duty>> {
     let metrics = Metrics::new(&prometheus::Registry::new(), bench.clock.clone()).unwrap();
     let (connect, ledger) = (bench.connect.clone(), bench.ledger.clone());
     vec![
         Box::new(Cron::new(connect.clone(), ledger.clone(), metrics.clone(), None)),
-        Box::new(Sweeper::new(connect)),
+        Box::new(Sweeper::new(connect.clone())),
         Box::new(bench.recorder()),
+        Box::new(Files::new(store(), connect, ledger.clone(), metrics.clone())),
         Box::new(Deadlines::new(ledger.clone(), metrics)),
         Box::new(Pruner::new(ledger, 3 * HOUR)),
     ]

@@ -1,8 +1,8 @@
 //! A store for tests that misbehaves in chosen ways: answers get lost, conditions are ignored, parts hang.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -45,6 +45,8 @@ pub(crate) struct Awkward {
     pub(crate) aborted: Arc<Semaphore>,
     /// How many objects may be removed before one removal fails.
     removals: AtomicUsize,
+    /// What cannot be read.
+    unreachable: Mutex<Option<Path>>,
 }
 
 impl Awkward {
@@ -57,7 +59,13 @@ impl Awkward {
             begun: Arc::default(),
             aborted: Arc::new(Semaphore::new(0)),
             removals: AtomicUsize::new(usize::MAX),
+            unreachable: Mutex::default(),
         })
+    }
+
+    /// Reads of this key fail from now on.
+    pub(crate) fn cut_off(&self, key: &str) {
+        *self.unreachable.lock().unwrap() = Some(Path::from(key));
     }
 
     /// Lets this many removals succeed and the next one fail, and then none fails.
@@ -112,6 +120,9 @@ impl ObjectStore for Awkward {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        if self.unreachable.lock().unwrap().as_ref() == Some(location) {
+            return Err(unclear());
+        }
         self.inner.get_opts(location, options).await
     }
 

@@ -42,22 +42,33 @@ fn owner(token: u64) -> AttemptKey {
 }
 
 fn writer(store: &ArtifactStore, token: u64) -> ArtifactWriter {
-    store.create(&owner(token), &"a.bin".parse().unwrap(), "application/octet-stream").unwrap()
+    begin(store, &owner(token))
+}
+
+fn begin(store: &ArtifactStore, owner: &AttemptKey) -> ArtifactWriter {
+    store.create(owner, &"a.bin".parse().unwrap(), "application/octet-stream").unwrap()
 }
 
 async fn run(store: &ArtifactStore, token: u64) -> Result<Published, ArtifactError> {
-    let staged = writer(store, token).finish().await.unwrap();
-    let owner = owner(token);
+    run_as(store, owner(token), None).await
+}
+
+async fn run_as(
+    store: &ArtifactStore,
+    owner: AttemptKey,
+    expires_at: Option<Timestamp>,
+) -> Result<Published, ArtifactError> {
+    let staged = begin(store, &owner).finish().await.unwrap();
     let manifest = Manifest {
         version: MANIFEST_VERSION,
         queue: owner.queue,
         job: owner.job,
         kind: "k".parse().unwrap(),
         attempt: owner.attempt,
-        token,
+        token: owner.token,
         producer: "test".into(),
         created_at: Timestamp::default(),
-        expires_at: None,
+        expires_at,
         tenant: None,
         dataset: None,
         request_sha256: None,
@@ -186,6 +197,24 @@ async fn a_deletion_that_died_half_way_is_closed_at_once_and_ended_by_the_next_e
     let record = store.deleted(&owner(1).queue, &owner(1).job).await.unwrap().unwrap();
     assert_eq!((record.deleted_at.as_millis(), record.by), (7, DeletedBy::Request), "the first record stays");
     assert_eq!(store.expire(later).await.unwrap().examined, 0, "what is done is not looked at again");
+}
+
+/// Whoever keeps a trail of deletions would not hear of it.
+#[tokio::test]
+async fn an_expiry_that_breaks_off_tells_what_it_had_deleted() {
+    let objects = Awkward::planned(Vec::new());
+    let store = store(Arc::clone(&objects), Address::Memory);
+    let job = |name: &str| AttemptKey { job: name.parse().unwrap(), ..owner(1) };
+    for name in ["j", "k"] {
+        run_as(&store, job(name), Some(Timestamp::from_millis(5))).await.unwrap();
+    }
+    let later = ExpireOptions::at(Timestamp::from_millis(9));
+    objects.cut_off("jobs/q/k/manifest.json");
+    let report = store.expire(later).await.unwrap();
+    assert_eq!((report.deleted.len(), report.deleted[0].job.as_str(), report.more), (1, "j", false));
+    assert_eq!(report.failed.len(), 1);
+    assert!(report.failed[0].contains("the connection was cut"), "{:?}", report.failed);
+    assert!(store.expire(later).await.unwrap_err().is_transient(), "nothing was deleted, nothing has to be told");
 }
 
 #[tokio::test]

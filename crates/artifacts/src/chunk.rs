@@ -108,7 +108,7 @@ impl ArtifactStore {
     pub async fn forget_chunks(&self, queue: &QueueName, job: &JobId) -> Result<(), ArtifactError> {
         let objects = self.job_objects(queue, job).await?;
         let records = objects.into_iter().filter(|(key, _)| is_chunk(key));
-        self.remove_all(records.map(|(key, _)| key)).await
+        self.remove_all(records.map(|(key, _)| key).collect()).await
     }
 
     async fn chunk(&self, queue: &QueueName, job: &JobId, number: u32) -> Result<Option<Chunk>, ArtifactError> {

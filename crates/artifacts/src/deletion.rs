@@ -176,7 +176,7 @@ impl ArtifactStore {
         let deletion = self.put_record(&deleted_key(queue, job), deletion, VERSION).await?;
         // A hold that was granted before the record was there.
         self.refuse_held(queue, job).await?;
-        self.remove_all(manifest.files.iter().map(|file| file.key.clone())).await?;
+        self.remove_all(manifest.files.iter().map(|file| file.key.clone()).collect()).await?;
         self.remove_data(queue, job).await?;
         Ok(deletion)
     }
@@ -205,6 +205,6 @@ impl ArtifactStore {
     async fn remove_data(&self, queue: &QueueName, job: &JobId) -> Result<(), ArtifactError> {
         let objects = self.job_objects(queue, job).await?;
         let data = objects.into_iter().filter(|(key, _)| parse_data_key(key).is_some() || is_chunk(key));
-        self.remove_all(data.map(|(key, _)| key)).await
+        self.remove_all(data.map(|(key, _)| key).collect()).await
     }
 }

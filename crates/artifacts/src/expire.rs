@@ -1,4 +1,4 @@
-//! Deletes the files whose time is over. For a timer, like the sweeper, from which it differs in what it looks for:
+//! Deletes the files whose time is over. To be done again and again, like the sweep, from which it differs in what it looks for:
 //! published files that their manifest allows to go, not files that nobody published.
 //!
 //! One walk over the listing. A job's objects come one after the other; where a store mixes them up, a job is looked
@@ -46,10 +46,18 @@ pub struct ExpireReport {
     pub held: Vec<(QueueName, JobId)>,
     /// Manifests that this release cannot read, with the problem. Their files stay.
     pub unreadable: Vec<String>,
-    /// Jobs whose files could not be deleted, with the reason; the next call tries them again.
+    /// Jobs whose files could not be deleted, with the reason, and what kept the call from looking at the rest after it had
+    /// deleted something. The next call tries again.
     pub failed: Vec<String>,
     /// Whether the limit was reached: call again.
     pub more: bool,
+}
+
+impl ExpireReport {
+    /// Bytes of the files that were deleted.
+    pub fn bytes(&self) -> u64 {
+        self.deleted.iter().map(|gone| gone.bytes).sum()
+    }
 }
 
 /// A job whose files were deleted.
@@ -94,7 +102,15 @@ impl ArtifactStore {
         let store = self.clone();
         let judged = judged.map_ok(move |folder| judge(store.clone(), folder, options.now)).try_buffered(READS);
         let mut judged = std::pin::pin!(judged);
-        while let Some(next) = judged.try_next().await? {
+        while let Some(next) = judged.next().await {
+            let next = match next {
+                // What is deleted is told, whatever comes after.
+                Err(error) if !report.deleted.is_empty() => {
+                    report.failed.push(error.to_string());
+                    break;
+                }
+                next => next?,
+            };
             report.examined += 1;
             match next {
                 Judged::Keep => {}

@@ -45,7 +45,7 @@ where
     .await
     .map_err(|error| unavailable(&error))?
     .map_err(|error| unavailable(&error))?;
-    report.more |= found.len() > most;
+    let cut = found.len() > most;
     for leftover in found.into_iter().take(most) {
         if is_live(leftover.queue.clone(), leftover.job.clone()).await {
             continue;
@@ -64,6 +64,8 @@ where
         report.bytes += leftover.bytes;
         report.removed.push(leftover.key);
     }
+    // If all that was found belongs to live jobs, another call would find the same again.
+    report.more |= cut && !report.removed.is_empty();
     Ok(())
 }
 

@@ -152,8 +152,9 @@ impl ArtifactStore {
     }
 
     /// Removes objects, some at a time.
-    pub(crate) async fn remove_all(&self, keys: impl Iterator<Item = String>) -> Result<(), ArtifactError> {
-        let removed = stream::iter(keys.map(|key| async move { self.remove(&key).await })).buffer_unordered(READS);
+    pub(crate) async fn remove_all(&self, keys: Vec<String>) -> Result<(), ArtifactError> {
+        let removed =
+            stream::iter(keys.into_iter().map(|key| async move { self.remove(&key).await })).buffer_unordered(READS);
         removed.try_collect().await
     }
 

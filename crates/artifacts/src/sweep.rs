@@ -53,6 +53,8 @@ pub struct SweepReport {
     pub removed: Vec<String>,
     /// Their bytes.
     pub bytes: u64,
+    /// Manifests that this release cannot read, with the problem. What they name is not known: their jobs' files stay.
+    pub unreadable: Vec<String>,
     /// Whether the limit was reached: call again.
     pub more: bool,
 }
@@ -89,7 +91,7 @@ impl ArtifactStore {
             if !options.is_old(Timestamp::from_millis(modified)) {
                 continue;
             }
-            let job = self.known(known.take(), queue, job, &is_live).await?;
+            let job = self.known(known.take(), queue, job, &is_live, &mut report).await?;
             if !data {
                 // The record of a chunk: after the manifest, and when the job can run no more, nobody reads it.
                 if !job.live && !options.dry_run {
@@ -114,8 +116,7 @@ impl ArtifactStore {
                         // the records once more before it publishes. It finds none, or is found here.
                         self.forget_chunks(queue, job).await?;
                         let live = is_live(queue.clone(), job.clone()).await;
-                        known.manifest = self.existing(queue, job).await?;
-                        known.live = live;
+                        (known.live, known.manifest) = self.judged(queue, job, live, &mut report).await?;
                         known.forgotten = true;
                         if known.live || known.manifest.is_some() {
                             continue;
@@ -140,6 +141,7 @@ impl ArtifactStore {
         queue: QueueName,
         job: JobId,
         is_live: &F,
+        report: &mut SweepReport,
     ) -> Result<Known, ArtifactError>
     where
         F: Fn(QueueName, JobId) -> A + Send + Sync,
@@ -149,8 +151,28 @@ impl ArtifactStore {
             return Ok(known);
         }
         let live = is_live(queue.clone(), job.clone()).await;
-        // The order matters, see the head of this file.
-        let manifest = if live { None } else { self.existing(&queue, &job).await? };
+        let (live, manifest) = self.judged(&queue, &job, live, report).await?;
         Ok(Known { queue, job, live, manifest, forgotten: false })
+    }
+
+    /// Whether a job counts as live, and its manifest if it does not. To be called after the job was asked, see the head of
+    /// this file. What a manifest names that cannot be read is not known, and doubt keeps the files.
+    async fn judged(
+        &self,
+        queue: &QueueName,
+        job: &JobId,
+        live: bool,
+        report: &mut SweepReport,
+    ) -> Result<(bool, Option<Manifest>), ArtifactError> {
+        if live {
+            return Ok((true, None));
+        }
+        match self.existing(queue, job).await {
+            Err(error @ ArtifactError::Unreadable { .. }) => {
+                report.unreadable.push(error.to_string());
+                Ok((true, None))
+            }
+            found => Ok((false, found?)),
+        }
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use lovage_broker::{OsEntropy, SystemClock};
 use lovage_ledger::Ledger;
-use lovage_scheduler::{Cron, Deadlines, Duty, DutyError, Metrics, Pruner, Recorder, Scheduler, Sweeper, prometheus};
+use lovage_scheduler::{
+    Cron, Deadlines, Duty, DutyError, Files, Metrics, Pruner, Recorder, Scheduler, Sweeper, prometheus,
+};
 use lovage_worker::WorkerConfig;
 use tracing::{info, warn};
 
@@ -34,6 +36,10 @@ pub fn scheduler(config: &Config, ledger: &Ledger) -> Outcome<(Scheduler, Shown)
         specs.iter().filter_map(|spec| kinds.doubt(spec)).for_each(|doubt| warn!("{doubt}"));
     }
     let cron = Cron::new(connect.clone(), ledger.clone(), metrics.clone(), configured);
+    let files = rooms::store(config).map(|store| {
+        let files = Files::new(store, connect.clone(), ledger.clone(), metrics.clone());
+        if config.audit.operators { files.recorded_as(format!("scheduler:{holder}")) } else { files }
+    });
     let deadlines = Deadlines::new(ledger.clone(), metrics.clone());
     let sweeper = Sweeper::new(connect.clone());
     let mut scheduler = Scheduler::new(holder.as_str(), connect, ledger.clone(), metrics)
@@ -42,6 +48,10 @@ pub fn scheduler(config: &Config, ledger: &Ledger) -> Outcome<(Scheduler, Shown)
         .with(Arc::new(deadlines))
         .with(Arc::new(pruner))
         .with(Arc::new(sweeper));
+    match files {
+        Ok(files) => scheduler = scheduler.with(Arc::new(files)),
+        Err(error) => warn!(%error, "the storage cannot be opened: nobody removes files that are needed no longer"),
+    }
     match anchor::signing_key(config) {
         Ok(_) => {
             scheduler = scheduler.with(Arc::new(Anchoring { config: config.clone(), ledger: ledger.clone() }));
@@ -67,6 +77,10 @@ const EVERY: Duration = Duration::from_hours(1);
 impl Duty for Anchoring {
     fn name(&self) -> &'static str {
         "anchor"
+    }
+
+    fn may_take(&self) -> Duration {
+        EVERY
     }
 
     async fn run_once(&self, term: u64) -> Result<Duration, DutyError> {

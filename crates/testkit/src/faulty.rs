@@ -47,11 +47,13 @@ pub enum Point {
     BeforeHeartbeat,
     /// The worker is about to take itself off the list, at its end.
     BeforeUnregister,
+    /// Somebody is about to look at a job.
+    BeforeLook,
 }
 
 impl Point {
     /// All points.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::BeforeEnqueue,
         Self::AfterEnqueue,
         Self::BeforeClaim,
@@ -66,6 +68,7 @@ impl Point {
         Self::AfterSweep,
         Self::BeforeHeartbeat,
         Self::BeforeUnregister,
+        Self::BeforeLook,
     ];
 }
 
@@ -253,6 +256,7 @@ impl Operator for FaultyBroker {
 #[async_trait]
 impl Reader for FaultyBroker {
     async fn job(&self, queue: Option<&QueueName>, id: &JobId) -> Result<Option<JobView>> {
+        self.strike(Point::BeforeLook).await?;
         self.inner.job(queue, id).await
     }
 

@@ -209,6 +209,11 @@ impl Bench {
         (self.ask)(&["FLUSHALL"]);
     }
 
+    /// Makes a job that nobody can read.
+    pub fn damage(&self, id: &str) {
+        (self.ask)(&["HSET", &format!("lovage:{{{}}}:head", self.queue), id, "x"]);
+    }
+
     /// Makes a queue whose events are no stream.
     pub fn break_queue(&self, name: &str) {
         (self.ask)(&["SADD", "lovage:{.queues}", name]);
@@ -238,6 +243,19 @@ impl Bench {
             let sql = format!(
                 "CREATE TRIGGER refused BEFORE INSERT ON jobs WHEN NEW.id = '{id}' BEGIN SELECT RAISE(ABORT, 'refused'); END"
             );
+            options.connect().await.unwrap().execute(AssertSqlSafe(sql)).await.unwrap();
+        }
+    }
+
+    /// Has a table of the ledger called something else, so that nobody finds it.
+    pub async fn rename_ledger_table(&self, from: &str, to: &str) {
+        if self.can_forget() {
+            let options: sqlx::postgres::PgConnectOptions = self.ledger_url.parse().unwrap();
+            let sql = format!("ALTER TABLE lovage.{from} RENAME TO {to}");
+            options.connect().await.unwrap().execute(AssertSqlSafe(sql)).await.unwrap();
+        } else {
+            let options: sqlx::sqlite::SqliteConnectOptions = self.ledger_url.parse().unwrap();
+            let sql = format!("ALTER TABLE {from} RENAME TO {to}");
             options.connect().await.unwrap().execute(AssertSqlSafe(sql)).await.unwrap();
         }
     }

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("lovage-probes", &["lovage-core"]),
     ("lovage-dashboard", &["lovage-core", "lovage-broker", "lovage-probes"]),
     ("lovage-worker", &["lovage-core", "lovage-broker", "lovage-artifacts"]),
-    ("lovage-scheduler", &["lovage-core", "lovage-broker", "lovage-ledger"]),
+    ("lovage-scheduler", &["lovage-core", "lovage-broker", "lovage-artifacts", "lovage-ledger"]),
     (
         "lovage-jobs",
         &["lovage-core", "lovage-payloads", "lovage-worker", "lovage-artifacts", "lovage-formats", "lovage-ledger"],

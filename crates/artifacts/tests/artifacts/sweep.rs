@@ -94,6 +94,42 @@ async fn a_call_removes_no_more_than_its_limit() {
     assert_eq!(counts, [(3, true), (3, true), (1, false)]);
 }
 
+/// A newer release may have written it; what it names is not known.
+#[tokio::test]
+async fn a_manifest_that_cannot_be_read_keeps_its_jobs_files_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = stores::folder(&folder);
+    let published = stage(&store, &attempt("a-newer", 2, 2), "data.csv", &[b"22"]).await;
+    publish(&store, published, Lease::held()).await.unwrap();
+    let manifest = folder.path().join("jobs/exports/a-newer/manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap().replace("\"version\": 1", "\"version\": 2");
+    std::fs::write(&manifest, text).unwrap();
+    stage(&store, &attempt("a-newer", 1, 1), "data.csv", &[b"1"]).await;
+    stage(&store, &attempt("dead", 1, 3), "data.csv", &[b"333"]).await;
+
+    let report = sweep(&store, SweepOptions::at(tomorrow())).await;
+    assert_eq!(report.removed, ["jobs/exports/dead/1-3/data.csv"]);
+    assert_eq!(report.unreadable.len(), 1, "told once a job: {:?}", report.unreadable);
+    assert!(report.unreadable[0].contains("a-newer/manifest.json") && report.unreadable[0].contains("version 2"));
+    for kept in ["1-1", "2-2"] {
+        assert!(store.read(&format!("jobs/exports/a-newer/{kept}/data.csv")).await.is_ok(), "{kept}");
+    }
+}
+
+/// Whoever calls again while there is more would never end.
+#[tokio::test]
+async fn a_call_that_could_remove_nothing_does_not_ask_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = stores::folder(&folder);
+    for job in ["live-1", "live-2", "live-3"] {
+        let attempt = folder.path().join(format!("jobs/exports/{job}/1-1"));
+        std::fs::create_dir_all(&attempt).unwrap();
+        std::fs::write(attempt.join("data.csv#1"), "half").unwrap();
+    }
+    let report = sweep(&store, SweepOptions { limit: 2, ..SweepOptions::at(tomorrow()) }).await;
+    assert_eq!((report.removed.len(), report.more), (0, false));
+}
+
 #[tokio::test]
 async fn row_29_staged_files_of_a_killed_process_go_from_a_folder() {
     let folder = tempfile::tempdir().unwrap();

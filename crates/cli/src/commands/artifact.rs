@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use lovage_artifacts::{ArtifactStore, ExpireOptions, ExpireReport, SweepOptions, Verified};
 use lovage_core::{JobId, QueueName};
+use lovage_scheduler::Living;
 use serde_json::json;
 
 use super::Context;
@@ -114,31 +115,24 @@ async fn sweep(context: &Context, args: &SweepArgs) -> Outcome {
     if !args.dry_run {
         context.confirm(&format!("Remove files older than {} that no manifest names?", duration::exact(older_than)))?;
     }
+    let living = Living::new(broker);
     let mut removed = Vec::new();
     let mut bytes = 0;
-    loop {
+    // Every call looks at all files, so the last one has seen all that stay.
+    let unreadable = loop {
         let mut options = SweepOptions { older_than, dry_run: args.dry_run, ..SweepOptions::at(Context::now()) };
         if args.dry_run {
             // Nothing goes away, so a second call would find the same files again.
             options.limit = usize::MAX;
         }
-        let report = store
-            .sweep_orphans(options, |queue, job| {
-                let broker = broker.clone();
-                // A broker that does not answer leaves doubt, and doubt keeps the file.
-                async move {
-                    let found = broker.job(Some(&queue), &job).await;
-                    found.map_or(true, |view| view.is_some_and(|view| !view.state.is_final()))
-                }
-            })
-            .await?;
+        let report = store.sweep_orphans(options, |queue, job| living.may_run(queue, job)).await?;
         bytes += report.bytes;
         removed.extend(report.removed);
         if !report.more {
-            break;
+            break report.unreadable;
         }
-    }
-    let answer = json!({ "removed": removed, "bytes": bytes, "dry_run": args.dry_run });
+    };
+    let answer = json!({ "removed": removed, "bytes": bytes, "unreadable": unreadable, "dry_run": args.dry_run });
     context.output.one(&answer, || {
         let verb = if args.dry_run { "would be removed" } else { "removed" };
         let mut text = format!("{} files, {bytes} bytes {verb}.", removed.len());
@@ -146,7 +140,12 @@ async fn sweep(context: &Context, args: &SweepArgs) -> Outcome {
             let _ = write!(text, "\n  {key}");
         }
         text
-    })
+    })?;
+    for problem in &unreadable {
+        context.output.note(&format!("Kept: {problem}"));
+    }
+    // What was removed is shown, and that it may not be all is no success.
+    living.doubt().map_or(Ok(()), |doubt| Err(doubt.into()))
 }
 
 async fn expire(context: &Context, args: &ExpireArgs) -> Outcome {
@@ -161,10 +160,14 @@ async fn expire(context: &Context, args: &ExpireArgs) -> Outcome {
         // In a rehearsal nothing goes away, so a second call would find the same files again.
         let limit = if args.dry_run { usize::MAX } else { ExpireOptions::at(now).limit };
         let report = store.expire(ExpireOptions { limit, dry_run: args.dry_run, ..ExpireOptions::at(now) }).await?;
+        if let Some(trail) = trail.as_ref().filter(|_| !report.deleted.is_empty()) {
+            let details = json!({ "jobs": report.deleted.len(), "bytes": report.bytes() });
+            trail.record("artifact.expire", "artifacts", &details).await?;
+        }
         // Every call looks at all files, so the last one has seen all that stay.
         all = ExpireReport { deleted: [all.deleted, report.deleted].concat(), ..report };
     }
-    let bytes: u64 = all.deleted.iter().map(|gone| gone.bytes).sum();
+    let bytes = all.bytes();
     let job = |queue: &QueueName, job: &JobId| json!({ "queue": queue, "job": job });
     let deleted: Vec<_> = all
         .deleted
@@ -181,9 +184,6 @@ async fn expire(context: &Context, args: &ExpireArgs) -> Outcome {
         "deleted": deleted, "bytes": bytes, "held": held, "unreadable": all.unreadable,
         "failed": all.failed, "dry_run": args.dry_run,
     });
-    if let Some(trail) = trail.filter(|_| !deleted.is_empty()) {
-        trail.record("artifact.expire", "artifacts", &json!({ "jobs": deleted.len(), "bytes": bytes })).await?;
-    }
     context.output.one(&answer, || expired(&all, bytes, args.dry_run))?;
     for problem in &all.unreadable {
         context.output.note(&format!("Kept: {problem}"));

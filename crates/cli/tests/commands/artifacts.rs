@@ -115,6 +115,28 @@ fn people_see_the_way_of_the_demo() {
     assert!(ran.err.contains("broker   embedded SQLite"), "{}", ran.err);
 }
 
+/// What is not known of a job keeps its files, and a command that could not look at all of them did not succeed.
+#[test]
+fn a_job_that_cannot_be_asked_for_keeps_its_files() {
+    let place = Place::new();
+    let redis = RedisServer::start();
+    let url = redis.url();
+    let variables = [("REDIS_URL", url.as_str()), ("LOVAGE_AUDIT__OPERATORS", "false")];
+    place.run_with(&variables, &["job", "enqueue", "debug.noop", "--id", "damaged", "--queue", "exports"]).ok();
+    redis.ask(&["HSET", "lovage:{exports}:head", "damaged", "x"]);
+    let file = |job: &str| {
+        let folder = place.path().join(format!("lovage-data/artifacts/jobs/exports/{job}/1-1"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("half.csv"), "half").expect("a file");
+        folder.join("half.csv")
+    };
+    let (kept, gone) = (file("damaged"), file("gone"));
+    let sweep = place.run_with(&variables, &["--json", "--yes", "artifact", "sweep", "--older-than", "0s"]);
+    let sweep = sweep.failed(1, &["something unexpected"]);
+    assert_eq!(sweep.value()["removed"], json!(["jobs/exports/gone/1-1/half.csv"]));
+    assert!(kept.exists() && !gone.exists());
+}
+
 #[test]
 fn orphans_are_shown_and_swept() {
     let place = Place::new();
@@ -128,4 +150,14 @@ fn orphans_are_shown_and_swept() {
     assert!(folder.join("half.csv").exists());
     assert_eq!(place.json(&["--yes", "artifact", "sweep", "--older-than", "0s"])["bytes"], json!(4));
     assert!(!folder.join("half.csv").exists());
+
+    let newer = folder.parent().expect("the job's folder").join("manifest.json");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("half.csv"), "half").expect("a file");
+    std::fs::write(&newer, r#"{"version": 1000}"#).expect("a file");
+    let swept = place.json(&["--yes", "artifact", "sweep", "--older-than", "0s"]);
+    assert_eq!(swept["removed"], json!([]));
+    assert!(swept["unreadable"][0].as_str().is_some_and(|problem| problem.contains("1000")), "{swept}");
+    let people = place.run(&["--yes", "artifact", "sweep", "--older-than", "0s"]).ok();
+    assert!(people.err.contains("Kept: jobs/exports/gone/manifest.json"), "{}", people.err);
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use lovage_testkit::S3Server;
+use lovage_testkit::{S3Server, Signal, eventually};
 use serde_json::{Value, json};
 
-use crate::place::Place;
+use crate::place::{PATIENCE, Place};
 
 const ARGS: &str = r#"{"sql": "select 1 as id, '王' as name", "name": "订单.csv"}"#;
 
@@ -158,6 +158,52 @@ fn a_link_to_a_bucket_works_without_credentials_and_carries_the_name() {
     assert!(ran.out.starts_with("https://files.example.com/files/some/prefix/jobs/exports/first/"), "{}", ran.out);
     let listed = place.run_with(&variables, &["--json", "export", "list"]).ok().value();
     assert_eq!(listed[0]["job"], json!("first"));
+}
+
+#[tokio::test]
+async fn the_scheduler_deletes_files_whose_time_is_over_and_what_killed_attempts_left() {
+    let place = Place::new();
+    export(&place, &[], "over");
+    let over = file(&place, "over");
+    expire(&place, "over");
+    let orphan = place.path().join("lovage-data/artifacts/jobs/exports/gone/1-1/half.csv");
+    std::fs::create_dir_all(orphan.parent().expect("a folder")).expect("a folder");
+    std::fs::write(&orphan, "half").expect("a file");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_hours(1);
+    let file = std::fs::File::options().write(true).open(&orphan).expect("the file");
+    file.set_modified(long_ago).expect("it is old");
+
+    let mut scheduler = place.start(&[], &["scheduler"]);
+    let event = eventually("it is recorded", PATIENCE, async || {
+        let list = place.json(&["audit", "list"]);
+        list.as_array().and_then(|list| list.iter().find(|event| event["action"] == "artifact.expire").cloned())
+    })
+    .await;
+    assert!(!over.exists() && !orphan.exists());
+    assert_eq!((&event["target"], &event["metadata"]), (&json!("artifacts"), &json!({ "jobs": 1, "bytes": 14 })));
+    assert!(event["actor"].as_str().is_some_and(|actor| actor.starts_with("scheduler:")), "{event}");
+    place.run(&["export", "link", "over"]).failed(3, &["by retention"]);
+    scheduler.signal(Signal::Term);
+    assert!(scheduler.ended(PATIENCE).await.success(), "{}", scheduler.output());
+}
+
+/// Duties that need no storage are done without one.
+#[tokio::test]
+async fn a_scheduler_without_its_storage_says_so_and_leads() {
+    let place = Place::new();
+    let variables = [("LOVAGE_STORAGE_URL", "/dev/null/nowhere"), ("LOVAGE_LOG_FORMAT", "json")];
+    let mut scheduler = place.start(&variables, &["scheduler"]);
+    place.run(&["job", "enqueue", "debug.noop", "--id", "one"]).ok();
+    eventually("it is recorded", PATIENCE, async || {
+        let list = place.json(&["job", "list", "--filter", "id:one"])["jobs"].take();
+        list.as_array().is_some_and(|list| !list.is_empty()).then_some(())
+    })
+    .await;
+    scheduler.signal(Signal::Term);
+    assert!(scheduler.ended(PATIENCE).await.success(), "{}", scheduler.output());
+    for told in ["nobody removes files", "/dev/null/nowhere"] {
+        assert!(scheduler.output().contains(told), "{told} is not in {}", scheduler.output());
+    }
 }
 
 #[test]
