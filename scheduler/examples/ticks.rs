@@ -1,8 +1,8 @@
 //! How long after its instant a tick's job is in its queue, with many schedules of which some are due each second.
 //!
 //! ```text
-//! ticks load SCHEDULES DUE OVERLAP LEDGER_URL  makes schedules, DUE of which run each second, the others once a year
-//! ticks run SECONDS REDIS_URL LEDGER_URL       leads for so long and prints a line of JSON
+//! ticks load SCHEDULES DUE LEDGER_URL        makes schedules, DUE of which run each second, the others once a year
+//! ticks run SECONDS REDIS_URL LEDGER_URL     leads for so long and prints a line of JSON
 //! ```
 
 #![expect(clippy::print_stdout, reason = "the line is what it is for")]
@@ -22,9 +22,9 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 async fn main() -> Outcome {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["load", schedules, due, overlap, ledger] => load(schedules.parse()?, due.parse()?, overlap, ledger).await,
+        ["load", schedules, due, ledger] => load(schedules.parse()?, due.parse()?, ledger).await,
         ["run", seconds, redis, ledger] => run(seconds.parse()?, redis, ledger).await,
-        _ => Err("use: ticks load SCHEDULES DUE OVERLAP LEDGER_URL | ticks run SECONDS REDIS_URL LEDGER_URL".into()),
+        _ => Err("use: ticks load SCHEDULES DUE LEDGER_URL | ticks run SECONDS REDIS_URL LEDGER_URL".into()),
     }
 }
 
@@ -34,7 +34,7 @@ async fn open(url: &str) -> Outcome<Ledger> {
     Ok(Ledger::open(&address).await?)
 }
 
-async fn load(schedules: usize, due: usize, overlap: &str, url: &str) -> Outcome {
+async fn load(schedules: usize, due: usize, url: &str) -> Outcome {
     let ledger = open(url).await?;
     let mut specs = Vec::with_capacity(schedules);
     for number in 0..schedules {
@@ -45,7 +45,7 @@ async fn load(schedules: usize, due: usize, overlap: &str, url: &str) -> Outcome
         };
         let json = format!(
             r#"{{"name": "schedule-{number}", "cron": "{cron}", "timezone": "Europe/Berlin", "queue": "q{}", "kind": "debug.noop",
-                "args": {{"day": "{{{{ tick.date }}}}", "number": {number}}}, "overlap": "{overlap}", "success_within": "26h"}}"#,
+                "args": {{"day": "{{{{ tick.date }}}}", "number": {number}}}, "success_within": "26h"}}"#,
             number % 4,
         );
         specs.push(ScheduleSpec::parse(&json, zone)?);
