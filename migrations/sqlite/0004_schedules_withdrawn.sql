@@ -2,6 +2,8 @@
 -- was, because the next leader's configuration may have it again (a deployment under way, a scheduler without its file).
 
 ALTER TABLE schedules ADD COLUMN withdrawn_at INTEGER;
+-- Changes when its ticks begin anew, not when only its jobs are others: what a leader has decided of ticks still holds then.
+ALTER TABLE schedules ADD COLUMN edition INTEGER NOT NULL DEFAULT 0;
 
 DROP INDEX schedules_next;
 CREATE INDEX schedules_next ON schedules (next_at) WHERE paused_since IS NULL AND withdrawn_at IS NULL AND next_at IS NOT NULL;

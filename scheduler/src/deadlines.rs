@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lovage_core::{JobId, QueueName, ScheduleName};
+use lovage_core::{JobId, QueueName};
 use lovage_ledger::{Deadlines as Passed, Ledger, Run};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::duty::{Duty, DutyError};
@@ -18,6 +19,9 @@ const EVERY: Duration = Duration::from_secs(2);
 const RUNS: u32 = 500;
 /// Pages of open runs at a time; the next time goes on where this one has ended.
 const PAGES: usize = 20;
+/// How often the last successes are shown, and of how many schedules at most.
+const SHOW_EVERY: Duration = Duration::from_secs(15);
+const SHOWN: u32 = 1_000;
 
 /// Follows the jobs of schedules to their ends, by the history.
 #[derive(Debug)]
@@ -27,11 +31,12 @@ pub struct Deadlines {
     looked: Mutex<Looked>,
 }
 
-/// Runs up to these were looked at; beginning anew each time the end is reached.
+/// Runs up to these were looked at, beginning anew each time the end is reached; and when successes were shown last.
 #[derive(Debug, Default)]
 struct Looked {
     open: Option<Run>,
     failed: Option<Run>,
+    shown: Option<Instant>,
 }
 
 #[async_trait]
@@ -48,6 +53,7 @@ impl Duty for Deadlines {
         }
         self.settle_failed(term).await?;
         self.check(term).await?;
+        self.show().await?;
         Ok(EVERY)
     }
 }
@@ -102,6 +108,17 @@ impl Deadlines {
         Ok(runs.into_iter().filter_map(end).collect())
     }
 
+    /// Shows when schedules with a deadline had their last success, every now and then.
+    async fn show(&self) -> Result<(), DutyError> {
+        let mut looked = self.looked.lock().await;
+        if looked.shown.is_none_or(|shown| shown.elapsed() >= SHOW_EVERY) {
+            let last = self.ledger.last_successes(SHOWN).await?;
+            self.metrics.successes(last.iter().map(|(schedule, at)| (schedule, *at)));
+            looked.shown = Some(Instant::now());
+        }
+        Ok(())
+    }
+
     /// Says which schedules have had no success for too long, and which have had one again.
     pub async fn check(&self, term: u64) -> Result<Passed, DutyError> {
         let passed = self.ledger.check_deadlines(term).await?;
@@ -111,7 +128,7 @@ impl Deadlines {
         for schedule in &passed.met {
             info!(schedule = %schedule, "a schedule is no longer overdue");
         }
-        self.metrics.overdue(passed.all.iter().map(ScheduleName::as_str));
+        self.metrics.overdue(passed.all.iter());
         Ok(passed)
     }
 }

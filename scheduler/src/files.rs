@@ -13,7 +13,7 @@ use lovage_artifacts::{ArtifactStore, ExpireOptions, ExpireReport, SweepOptions}
 use lovage_broker::{Connect, OsEntropy};
 use lovage_core::Timestamp;
 use lovage_core::audit::{AuditEvent, EventDraft, event_id};
-use lovage_ledger::Ledger;
+use lovage_ledger::{Ledger, LedgerError};
 use serde_json::json;
 use tokio::time::sleep;
 use tracing::{info, warn};
@@ -26,6 +26,8 @@ use crate::metrics::Metrics;
 const EVERY: Duration = Duration::from_hours(6);
 /// When it is done again after something has failed: what fails may fail for days, and each time is a walk through the store.
 const AGAIN: Duration = Duration::from_mins(5);
+/// What one walk removes at most: each begins with the first object again, and what is deleted is recorded after it.
+const SLICE: usize = 10_000;
 /// Between two slices, so that others have the store and the broker, too.
 const BETWEEN_SLICES: Duration = Duration::from_millis(50);
 /// How many of many are named in the log.
@@ -63,22 +65,26 @@ impl Files {
     async fn sweep(&self, now: Timestamp) -> Result<(), DutyError> {
         let living = Living::new((self.connect)().await?);
         let (mut files, mut bytes) = (0, 0);
-        loop {
-            let swept = self.store.sweep_orphans(SweepOptions::at(now), |queue, job| living.may_run(queue, job)).await;
-            // Manifests that cannot be read are told by `expire`, which reads more of them.
-            let report = swept.map_err(|error| DutyError::Other(format!("orphans: {error}")))?;
-            files += report.removed.len();
-            bytes += report.bytes;
-            if !report.more {
-                break;
+        let swept = loop {
+            let options = SweepOptions { limit: SLICE, ..SweepOptions::at(now) };
+            match self.store.sweep_orphans(options, |queue, job| living.may_run(queue, job)).await {
+                Err(error) => break Err(DutyError::Other(format!("orphans: {error}"))),
+                // Manifests that cannot be read are told by `expire`, which reads more of them.
+                Ok(report) => {
+                    files += report.removed.len();
+                    bytes += report.bytes;
+                    if !report.more {
+                        break failures("orphans", &report.failed);
+                    }
+                }
             }
             sleep(BETWEEN_SLICES).await;
-        }
+        };
         self.metrics.orphans.set(i64::try_from(files).unwrap_or(i64::MAX));
         if files > 0 {
             info!(files, bytes, "files that no manifest names are removed");
         }
-        living.doubt().map_or(Ok(()), |doubt| Err(doubt.into()))
+        swept.and(living.doubt().map_or(Ok(()), |doubt| Err(doubt.into())))
     }
 
     /// Deletes the files whose time is over.
@@ -88,7 +94,7 @@ impl Files {
         }
         // Each call looks at all files, so the last one has seen all that stay.
         let last = loop {
-            let expired = self.store.expire(ExpireOptions::at(now)).await;
+            let expired = self.store.expire(ExpireOptions { limit: SLICE, ..ExpireOptions::at(now) }).await;
             let report = expired.map_err(|error| DutyError::Other(format!("retention: {error}")))?;
             self.tell(&report, now).await?;
             if !report.more {
@@ -127,11 +133,11 @@ impl Trail {
     async fn catch_up(&self) -> Result<(), DutyError> {
         let events = self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if events.is_empty() {
-            self.ledger.chain("").await?;
+            self.ledger.chain("").await.map_err(|error| unrecorded(&error))?;
             return Ok(());
         }
         // Under the same id it is the same event, however often it is sent.
-        self.ledger.append(&events).await?;
+        self.ledger.append(&events).await.map_err(|error| unrecorded(&error))?;
         self.unwritten.lock().unwrap_or_else(PoisonError::into_inner).retain(|event| !events.contains(event));
         Ok(())
     }
@@ -154,6 +160,11 @@ impl Trail {
     }
 }
 
+/// That is nothing for which another should lead.
+fn unrecorded(error: &LedgerError) -> DutyError {
+    DutyError::Other(format!("the audit trail: {error}"))
+}
+
 /// Says which files stay although their time is over. Those that could not be deleted are an error.
 fn left(report: &ExpireReport) -> Result<(), DutyError> {
     if !report.held.is_empty() {
@@ -164,9 +175,14 @@ fn left(report: &ExpireReport) -> Result<(), DutyError> {
         let problems = some(report.unreadable.iter());
         warn!(manifests = report.unreadable.len(), problems, "files stay whose manifests cannot be read");
     }
-    match report.failed.len() {
+    failures("retention", &report.failed)
+}
+
+/// What could not be done, if anything could not.
+fn failures(what: &str, failed: &[String]) -> Result<(), DutyError> {
+    match failed.len() {
         0 => Ok(()),
-        count => Err(DutyError::Other(format!("retention failed {count} times: {}", some(report.failed.iter())))),
+        count => Err(DutyError::Other(format!("{what} failed {count} times: {}", some(failed.iter())))),
     }
 }
 

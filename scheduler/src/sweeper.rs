@@ -3,6 +3,7 @@
 //! Workers do the same with each claim. This is for queues that nobody claims from at the moment: their numbers are right, and
 //! whoever waits for a job's end hears of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use lovage_broker::{Broker, Connect};
 use lovage_core::QueueName;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
+use tracing::warn;
 
 use crate::duty::{Duty, DutyError};
 
@@ -22,6 +24,8 @@ const QUEUES_EVERY: Duration = Duration::from_secs(5);
 /// Queues that are swept at the same time; one that does not answer holds up no other.
 const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long such a queue is left alone.
+const AWAY: Duration = Duration::from_secs(30);
 /// Slices of one queue before it is another's turn.
 const SLICES: usize = 5;
 
@@ -35,6 +39,8 @@ struct State {
     broker: Arc<dyn Broker>,
     queues: Vec<QueueName>,
     listed: Instant,
+    /// Queues that could not be swept, until when they are left alone.
+    away: HashMap<QueueName, Instant>,
 }
 
 impl std::fmt::Debug for Sweeper {
@@ -53,50 +59,59 @@ impl Sweeper {
     pub async fn sweep(&self) -> Result<bool, DutyError> {
         let mut state = self.state.lock().await;
         if state.as_ref().is_none_or(|known| known.listed.elapsed() >= QUEUES_EVERY) {
-            let broker = match state.take() {
-                Some(known) => known.broker,
-                None => (self.connect)().await?,
+            let (broker, away) = match state.take() {
+                Some(known) => (known.broker, known.away),
+                None => ((self.connect)().await?, HashMap::new()),
             };
             let queues = broker.queues().await?.into_iter().map(|queue| queue.name).collect();
-            *state = Some(State { broker, queues, listed: Instant::now() });
+            *state = Some(State { broker, queues, listed: Instant::now(), away });
         }
-        let Some(State { broker, queues, .. }) = state.as_ref() else { return Ok(false) };
-        let mut swept = Vec::with_capacity(queues.len());
-        for queue in queues {
-            swept.push(sweep(broker.as_ref(), queue));
+        let Some(State { broker, queues, away, .. }) = state.as_mut() else { return Ok(false) };
+        let mut steps = Vec::with_capacity(queues.len());
+        for queue in queues.iter().filter(|queue| away.get(*queue).is_none_or(|until| Instant::now() >= *until)) {
+            steps.push(sweep(broker.as_ref(), queue));
         }
-        let mut swept = futures::stream::iter(swept).buffer_unordered(AT_ONCE);
-        let (mut more, mut failures, mut first) = (false, 0, None);
-        while let Some(swept) = swept.next().await {
+        let asked = steps.len();
+        let mut steps = futures::stream::iter(steps).buffer_unordered(AT_ONCE);
+        let (mut more, mut failures, mut last) = (false, 0, None);
+        while let Some((queue, swept)) = steps.next().await {
             match swept {
-                Ok(left) => more |= left,
+                Ok(left) => {
+                    more |= left;
+                    away.remove(queue);
+                }
                 Err(problem) => {
                     failures += 1;
-                    first.get_or_insert(problem);
+                    if away.insert(queue.clone(), Instant::now() + AWAY).is_none() {
+                        warn!(%queue, %problem, "a queue is not swept; trying again");
+                    }
+                    last = Some(problem);
                 }
             }
         }
-        let Some(problem) = first else { return Ok(more) };
-        let all = failures == queues.len();
-        drop(swept);
-        if all {
-            *state = None;
+        drop(steps);
+        match last {
+            // The broker as a whole does not answer.
+            Some(problem) if failures == asked => {
+                *state = None;
+                Err(problem)
+            }
+            _ => Ok(more),
         }
-        Err(DutyError::Other(format!("{failures} queues are not swept, first {problem}")))
     }
 }
 
-/// Answers whether more is due, or in words why it is not known.
-async fn sweep(broker: &dyn Broker, queue: &QueueName) -> Result<bool, String> {
+/// Answers whether more is due.
+async fn sweep<'q>(broker: &dyn Broker, queue: &'q QueueName) -> (&'q QueueName, Result<bool, DutyError>) {
     for _ in 0..SLICES {
         match timeout(PATIENCE, broker.sweep(queue)).await {
             Ok(Ok(swept)) if swept.more => {}
-            Ok(Ok(_)) => return Ok(false),
-            Ok(Err(error)) => return Err(format!("{queue}: {error}")),
-            Err(_) => return Err(format!("{queue}: it did not answer in time")),
+            Ok(Ok(_)) => return (queue, Ok(false)),
+            Ok(Err(error)) => return (queue, Err(error.into())),
+            Err(_) => return (queue, Err(DutyError::Other("the queue did not answer in time".to_owned()))),
         }
     }
-    Ok(true)
+    (queue, Ok(true))
 }
 
 #[async_trait]

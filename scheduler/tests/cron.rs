@@ -13,7 +13,7 @@ use lovage_core::{
     AttemptError, DiscardReason, ErrorClass, Limits, ScheduleName, State, Subject, Timestamp, Transition,
 };
 use lovage_ledger::{ManagedBy, Put, Run, RunOutcome, Schedule};
-use lovage_scheduler::{Cron, Deadlines, DutyError, Metrics, Ticked, first_tick, zone};
+use lovage_scheduler::{Cron, Deadlines, Duty as _, DutyError, Metrics, Ticked, zone};
 
 use bench::{Bench, START, benches, retry};
 
@@ -50,6 +50,13 @@ async fn tick(cron: &Cron, term: u64) -> Ticked {
             return sum;
         }
     }
+}
+
+/// The number of the schedule, if there is a line of it.
+fn shown(registry: &prometheus::Registry, name: &str) -> Option<f64> {
+    let family = registry.gather().into_iter().find(|family| family.name() == name)?;
+    let line = family.get_metric().iter().find(|line| line.get_label()[0].value() == "hourly")?;
+    Some(line.get_gauge().get_value())
 }
 
 async fn schedule(bench: &Bench) -> Schedule {
@@ -111,7 +118,7 @@ async fn a_tick_is_not_enqueued_again_when_its_job_is_gone() {
         // As if the leader had been lost before it wrote down how far it was.
         let back = lovage_ledger::Advance {
             name: name("hourly"),
-            revision: before.revision,
+            edition: before.edition,
             last_tick: Timestamp::from_millis(START),
             next_at: Some(bench.clock_now()),
             waiting_tick: None,
@@ -174,7 +181,7 @@ async fn ticks_missed_while_nobody_leads_or_a_schedule_is_paused_follow_the_poli
         bench.advance(10 * HOUR);
         assert_eq!(tick(&cron, term).await, Ticked::default(), "it is paused");
         assert_eq!(schedule(&bench).await.paused.unwrap().why, "deploy");
-        assert_eq!(bench.ledger.resume_schedule(&name("hourly"), first_tick).await.unwrap(), Some(true));
+        assert_eq!(bench.ledger.resume_schedule(&name("hourly")).await.unwrap(), Some(true));
         assert_eq!(tick(&cron, term).await.enqueued, 3, "{}", bench.name);
         let runs = runs(&bench).await;
         assert_eq!(runs[0].1, RunOutcome::Missed);
@@ -261,7 +268,7 @@ async fn the_configuration_is_in_force_from_the_next_term_on() {
         put(&bench, r#""cron": "@weekly""#).await;
         let term = bench.ledger.begin_term().await.unwrap();
         cron(&bench, configured.clone()).tick(term).await.unwrap();
-        let all = bench.ledger.schedules(None, 10).await.unwrap();
+        let all = bench.ledger.schedules(None, 10).await.unwrap().schedules;
         let told: Vec<_> = all.iter().map(|known| (known.spec.name.to_string(), known.managed_by)).collect();
         let code = |name: &str| (name.to_owned(), ManagedBy::Code);
         assert_eq!(told, [code("a"), code("b"), ("hourly".to_owned(), ManagedBy::Operator)], "{}", bench.name);
@@ -272,7 +279,7 @@ async fn the_configuration_is_in_force_from_the_next_term_on() {
         let taken = vec![spec("a", r#""cron": "@hourly", "priority": 1"#), spec("hourly", r#""cron": "@daily""#)];
         let ticked = cron(&bench, taken).tick(term).await.unwrap();
         assert_eq!(ticked.enqueued, 1, "what was due stays due when only its job is changed");
-        let all = bench.ledger.schedules(None, 10).await.unwrap();
+        let all = bench.ledger.schedules(None, 10).await.unwrap().schedules;
         let told: Vec<_> = all.iter().map(|known| (known.spec.name.as_str(), known.revision - START)).collect();
         assert_eq!(told, [("a", 1), ("b", 0), ("hourly", 0)], "{}: what an operator has made stays", bench.name);
         let withdrawn: Vec<_> = all.iter().map(|known| known.withdrawn_at.is_some()).collect();
@@ -304,11 +311,129 @@ async fn a_queue_that_takes_no_jobs_holds_up_no_other() {
         assert!(known.next_at > Some(bench.clock_now()), "it is put off: {known:?}");
         bench.mend_queue("broken");
         assert_eq!(tick(&cron, term).await.schedules, 0, "and not asked all the time");
-        bench.advance(Duration::from_secs(5));
+        bench.advance(Duration::from_secs(10));
         assert_eq!(tick(&cron, term).await.schedules, 1);
         let runs = bench.ledger.runs(&name("other"), None, 10).await.unwrap();
-        let tick = bench.clock_now().minus(Duration::from_secs(5));
+        let tick = bench.clock_now().minus(Duration::from_secs(10));
         assert_eq!(runs.iter().map(|run| (run.tick, run.outcome)).collect::<Vec<_>>(), [(tick, RunOutcome::Enqueued)]);
+    }
+}
+
+/// One that nobody serves was in a queue that does not answer now; those of a queue that does are not held up by that.
+#[tokio::test]
+async fn a_run_before_in_a_queue_that_does_not_answer_stops_its_schedule_only() {
+    for bench in benches().await.into_iter().filter(Bench::can_forget) {
+        let cron = cron(&bench, vec![]);
+        let term = bench.ledger.begin_term().await.unwrap();
+        let moved = |queue: &str| ScheduleSpec {
+            queue: queue.parse().unwrap(),
+            ..spec("moved", r#""cron": "0 * * * *", "overlap": "skip""#)
+        };
+        bench.put(&moved("broken")).await;
+        tick(&cron, term).await;
+        bench.advance(HOUR);
+        assert_eq!(tick(&cron, term).await.enqueued, 1);
+        bench.put(&moved("exports")).await;
+        put(&bench, r#""cron": "0 * * * *""#).await;
+        tick(&cron, term).await;
+        bench.break_jobs("broken");
+        bench.advance(HOUR);
+        assert_eq!(tick(&cron, term).await.enqueued, 1, "the other one's");
+        bench.forget_everything();
+        bench.advance(Duration::from_secs(5));
+        assert_eq!(tick(&cron, term).await.enqueued, 1, "the run before is gone");
+    }
+}
+
+/// It moved to another queue between the enqueue of a leader who was lost and the next one's.
+#[tokio::test]
+async fn a_schedule_that_moves_to_another_queue_has_each_tick_once() {
+    for bench in benches().await {
+        let cron = cron(&bench, vec![]);
+        let term = bench.ledger.begin_term().await.unwrap();
+        let here = spec("hourly", r#""cron": "0 * * * *""#);
+        bench.put(&here).await;
+        tick(&cron, term).await;
+        bench.advance(HOUR);
+        tick(&cron, term).await;
+        bench.advance(HOUR);
+        bench.broker.enqueue(vec![here.job(bench.clock_now(), &jiff::tz::TimeZone::UTC)]).await.unwrap();
+        let other = ScheduleSpec { queue: "other".parse().unwrap(), ..here };
+        bench.put(&other).await;
+        assert_eq!(tick(&cron, term).await.enqueued, 0, "{}", bench.name);
+        assert_eq!(runs(&bench).await, [1, 2].map(|hour| (hour, RunOutcome::Enqueued)), "{}", bench.name);
+        bench.advance(HOUR);
+        assert_eq!(tick(&cron, term).await.enqueued, 1, "{}", bench.name);
+        assert_eq!(schedule(&bench).await.last_job.unwrap().0.as_str(), "other");
+    }
+}
+
+/// The arguments of all ticks together are more than a broker takes in one call.
+#[tokio::test]
+async fn a_large_backlog_of_one_schedule_stops_no_other() {
+    for bench in benches().await {
+        let args = format!(r#"{{"text": "{}"}}"#, "x".repeat(60_000));
+        let large = format!(r#""cron": "* * * * * *", "missed": "all", "missed_max": 1000, "args": {args}"#);
+        bench.put(&spec("a-large", &large)).await;
+        put(&bench, r#""cron": "@every 1s""#).await;
+        bench.advance(Duration::from_secs(1_000));
+        let term = bench.ledger.begin_term().await.unwrap();
+        assert_eq!(tick(&cron(&bench, vec![]), term).await.enqueued, 1_001, "{}", bench.name);
+    }
+}
+
+#[tokio::test]
+async fn ticks_that_come_while_one_waits_for_a_full_queue_are_told() {
+    for bench in benches().await {
+        put(&bench, r#""cron": "0 * * * *", "overlap": "queue_one", "missed": "all""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        let hour = async || {
+            bench.advance(HOUR);
+            tick(&cron, term).await.enqueued
+        };
+        tick(&cron, term).await;
+        assert_eq!((hour().await, hour().await), (1, 0), "{}: the second waits", bench.name);
+        let first = bench.claim(1).await;
+        bench.finish(&first[0], Transition::Complete { result: None }).await;
+        bench.enqueue(["other".to_owned()]).await;
+        let depth = |depth| Limits { depth, ..Limits::default() };
+        bench.broker.limit(&bench.queue, &Subject::Queue, &depth(Some(1))).await.unwrap();
+        assert_eq!((hour().await, hour().await), (0, 0));
+        assert!(schedule(&bench).await.waiting_tick.is_some());
+        bench.broker.limit(&bench.queue, &Subject::Queue, &depth(None)).await.unwrap();
+        bench.advance(Duration::from_mins(2));
+        assert_eq!(tick(&cron, term).await.enqueued, 1, "{}", bench.name);
+        let told = [(1, RunOutcome::Enqueued), (2, RunOutcome::Enqueued), (4, RunOutcome::Skipped)];
+        assert_eq!(runs(&bench).await, told, "{}: the third waits", bench.name);
+        assert!(schedule(&bench).await.waiting_tick.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_nothing_is_due_in_any_more_is_none_that_is_waited_for() {
+    for bench in benches().await.into_iter().filter(Bench::can_forget) {
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::new(&registry, bench.clock.clone()).unwrap();
+        let cron = Cron::new(bench.connect.clone(), bench.ledger.clone(), metrics, None);
+        let lag = || {
+            let family = registry.gather().into_iter().find(|family| family.name() == "lovage_scheduler_lag_seconds");
+            family.unwrap().get_metric()[0].get_gauge().get_value() as u64
+        };
+        let there = ScheduleSpec { queue: "broken".parse().unwrap(), ..spec("hourly", r#""cron": "0 * * * *""#) };
+        bench.put(&there).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        tick(&cron, term).await;
+        bench.break_queue("broken");
+        bench.advance(HOUR);
+        tick(&cron, term).await;
+        bench.advance(Duration::from_secs(5));
+        tick(&cron, term).await;
+        assert_eq!(lag(), 5);
+        bench.ledger.pause_schedule(&name("hourly"), ("me", "")).await.unwrap();
+        bench.advance(Duration::from_mins(10));
+        tick(&cron, term).await;
+        assert_eq!(lag(), 0);
     }
 }
 
@@ -332,8 +457,8 @@ async fn a_schedule_without_success_is_overdue_until_it_has_one() {
         put(&bench, r#""cron": "0 * * * *", "success_within": "3h""#).await;
         let term = bench.ledger.begin_term().await.unwrap();
         let cron = cron(&bench, vec![]);
-        let recorder = bench.recorder();
-        let deadlines = Deadlines::new(bench.ledger.clone(), metrics(&bench));
+        let (recorder, registry) = (bench.recorder(), prometheus::Registry::new());
+        let deadlines = Deadlines::new(bench.ledger.clone(), Metrics::new(&registry, bench.clock.clone()).unwrap());
         tick(&cron, term).await;
         bench.advance(4 * HOUR);
         assert!(deadlines.check(term).await.unwrap().overdue.is_empty());
@@ -346,8 +471,13 @@ async fn a_schedule_without_success_is_overdue_until_it_has_one() {
         let claimed = bench.claim(1).await;
         bench.finish(&claimed[0], Transition::Complete { result: None }).await;
         bench.record(&recorder, term).await;
+        assert_eq!(shown(&registry, "lovage_schedule_overdue"), Some(1.0));
         deadlines.settle(term).await.unwrap();
         assert_eq!(deadlines.check(term).await.unwrap().met, [name("hourly")]);
+        deadlines.run_once(term).await.unwrap();
+        assert_eq!(shown(&registry, "lovage_schedule_overdue"), None);
+        let at = bench.clock_now().as_millis() as f64 / 1000.0;
+        assert_eq!(shown(&registry, "lovage_schedule_last_success_timestamp_seconds"), Some(at));
         let known = schedule(&bench).await;
         assert_eq!((known.overdue_since, known.last_success_at), (None, Some(bench.clock_now())));
         let runs = bench.ledger.runs(&name("hourly"), None, 10).await.unwrap();

@@ -370,14 +370,14 @@ async fn what_cannot_be_recorded_is_not_deleted_and_what_was_deleted_is_recorded
         let first = room.published("first", Some(now)).await;
         room.bench.rename_ledger_table("audit_chains", "mislaid").await;
         let error = room.duty().run().await.unwrap_err();
-        assert!(matches!(error, DutyError::Ledger(_)) && room.there(&first), "{}: {error}", room.bench.name);
+        assert!(error.to_string().contains("the audit trail") && room.there(&first), "{}: {error}", room.bench.name);
         room.bench.rename_ledger_table("mislaid", "audit_chains").await;
 
         // It goes away between the deletion and its record.
         room.bench.rename_ledger_table("audit_events", "mislaid").await;
         let duty = room.duty();
         let error = duty.run().await.unwrap_err();
-        assert!(matches!(error, DutyError::Ledger(_)) && !room.there(&first), "{error}");
+        assert!(error.to_string().contains("the audit trail") && !room.there(&first), "{error}");
         room.bench.rename_ledger_table("mislaid", "audit_events").await;
         let second = room.published("second", Some(now)).await;
         duty.run().await.unwrap();
@@ -414,7 +414,7 @@ async fn more_than_a_slice_is_done_at_once_and_each_is_recorded() {
         let store = ArtifactStore::open(&StoreConfig::new("memory:")).unwrap();
         // What lies in memory is as old as the machine's clock says.
         room.bench.advance(50 * 365 * DAY);
-        for number in 0..1_001 {
+        for number in 0..10_001 {
             stage(&store, &room.owner("dead", number)).await;
             let owner = room.owner(&format!("over-{number}"), 1);
             let staged = stage(&store, &owner).await;
@@ -422,8 +422,8 @@ async fn more_than_a_slice_is_done_at_once_and_each_is_recorded() {
         }
         let duty = Duty::silent(&room, &store, &room.bench.connect).map(|files| files.recorded_as("scheduler:here"));
         duty.run().await.unwrap();
-        assert_eq!(duty.numbers(), (1_001, 1_001), "{}", room.bench.name);
-        let expected = [record(r#"{"bytes":5000,"jobs":1000}"#), record(r#"{"bytes":5,"jobs":1}"#)];
+        assert_eq!(duty.numbers(), (10_001, 10_001), "{}", room.bench.name);
+        let expected = [record(r#"{"bytes":50000,"jobs":10000}"#), record(r#"{"bytes":5,"jobs":1}"#)];
         assert_eq!(room.trail().await, expected);
     }
 }

@@ -14,7 +14,7 @@ use crate::config::{Address, Scheme};
 use crate::open::{Objects, Opened};
 use crate::{
     ArtifactError, ArtifactStore, ArtifactWriter, AttemptKey, DeleteOptions, DeletedBy, Deletion, ExpireOptions,
-    LeaseCheck, LeaseLost, MANIFEST_VERSION, Manifest, Published,
+    LeaseCheck, LeaseLost, MANIFEST_VERSION, Manifest, Published, SweepOptions,
 };
 
 const MIB: usize = 1024 * 1024;
@@ -214,7 +214,33 @@ async fn an_expiry_that_breaks_off_tells_what_it_had_deleted() {
     assert_eq!((report.deleted.len(), report.deleted[0].job.as_str(), report.more), (1, "j", false));
     assert_eq!(report.failed.len(), 1);
     assert!(report.failed[0].contains("the connection was cut"), "{:?}", report.failed);
-    assert!(store.expire(later).await.unwrap_err().is_transient(), "nothing was deleted, nothing has to be told");
+}
+
+/// Neither what cannot be removed nor whose manifest cannot be read keeps anything else.
+#[tokio::test]
+async fn what_cannot_be_read_or_removed_keeps_nothing_else() {
+    let objects = Awkward::planned(Vec::new());
+    let store = store(Arc::clone(&objects), Address::Memory);
+    let job = |name: &str| AttemptKey { job: name.parse().unwrap(), ..owner(1) };
+    for name in ["a", "b", "c"] {
+        run_as(&store, job(name), Some(Timestamp::from_millis(5))).await.unwrap();
+        begin(&store, &AttemptKey { token: 2, ..job(name) }).finish().await.unwrap();
+    }
+    let tomorrow = Timestamp::from_millis(u64::MAX / 4);
+    let swept =
+        async || store.sweep_orphans(SweepOptions::at(tomorrow), |_, _| std::future::ready(false)).await.unwrap();
+    objects.cut_off("jobs/q/a/manifest.json");
+    objects.fail_removal_after(0);
+    let report = swept().await;
+    assert_eq!((report.removed.len(), report.failed.len()), (1, 2), "{report:?}");
+    assert!(report.failed.iter().all(|problem| problem.contains("q/a") || problem.contains("q/b")), "{report:?}");
+    let report = swept().await;
+    assert_eq!((report.removed.len(), report.failed.len()), (1, 1), "{report:?}");
+
+    let report = store.expire(ExpireOptions::at(tomorrow)).await.unwrap();
+    assert_eq!((report.deleted.len(), report.failed.len()), (2, 1), "{report:?}");
+    let report = store.expire(ExpireOptions::at(tomorrow)).await.unwrap();
+    assert_eq!((report.deleted.len(), report.failed.len()), (0, 1), "{report:?}");
 }
 
 #[tokio::test]

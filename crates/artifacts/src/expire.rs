@@ -5,7 +5,7 @@
 //! at twice, which [`ArtifactStore::delete`] does not mind. Manifests are read several at a time; those of jobs whose
 //! deletion is complete are not read again.
 
-use futures::{Stream, StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _, stream};
 use lovage_core::{JobId, QueueName, Timestamp};
 
 use crate::deletion::{DeleteOptions, DeletedBy};
@@ -13,6 +13,7 @@ use crate::error::ArtifactError;
 use crate::keys::{DELETED, JOBS, MANIFEST, manifest_key, parse_data_key, parse_job_key, path};
 use crate::manifest::Manifest;
 use crate::store::ArtifactStore;
+use crate::sweep::MOST_FAILURES;
 
 /// Manifests that are read at a time.
 pub(crate) const READS: usize = 16;
@@ -89,6 +90,7 @@ enum Judged {
     Keep,
     Delete(Manifest),
     Unreadable(String),
+    Failed(String),
 }
 
 impl ArtifactStore {
@@ -100,7 +102,7 @@ impl ArtifactStore {
             std::future::ready(open)
         });
         let store = self.clone();
-        let judged = judged.map_ok(move |folder| judge(store.clone(), folder, options.now)).try_buffered(READS);
+        let judged = judged.map_ok(move |folder| judge(store.clone(), folder, options.now).map(Ok)).try_buffered(READS);
         let mut judged = std::pin::pin!(judged);
         while let Some(next) = judged.next().await {
             let next = match next {
@@ -111,10 +113,14 @@ impl ArtifactStore {
                 }
                 next => next?,
             };
+            if report.failed.len() >= MOST_FAILURES {
+                break;
+            }
             report.examined += 1;
             match next {
                 Judged::Keep => {}
                 Judged::Unreadable(problem) => report.unreadable.push(problem),
+                Judged::Failed(problem) => report.failed.push(problem),
                 Judged::Delete(_) if report.deleted.len() >= options.limit => {
                     report.more = true;
                     break;
@@ -196,13 +202,14 @@ impl Folder {
     }
 }
 
-async fn judge(store: ArtifactStore, folder: Folder, now: Timestamp) -> Result<Judged, ArtifactError> {
+async fn judge(store: ArtifactStore, folder: Folder, now: Timestamp) -> Judged {
     let manifest = match store.manifest(&manifest_key(&folder.queue, &folder.job)).await {
-        Err(error @ ArtifactError::Unreadable { .. }) => return Ok(Judged::Unreadable(error.to_string())),
+        Err(error @ ArtifactError::Unreadable { .. }) => return Judged::Unreadable(error.to_string()),
         // Somebody has removed it by hand since it was listed.
-        Err(ArtifactError::NotFound(_)) => return Ok(Judged::Keep),
-        other => other?,
+        Err(ArtifactError::NotFound(_)) => return Judged::Keep,
+        Err(error) => return Judged::Failed(format!("{}/{}: {error}", folder.queue, folder.job)),
+        Ok(manifest) => manifest,
     };
     let over = manifest.expires_at.is_some_and(|at| at <= now);
-    Ok(if over || folder.deleted { Judged::Delete(manifest) } else { Judged::Keep })
+    if over || folder.deleted { Judged::Delete(manifest) } else { Judged::Keep }
 }

@@ -55,9 +55,14 @@ pub struct SweepReport {
     pub bytes: u64,
     /// Manifests that this release cannot read, with the problem. What they name is not known: their jobs' files stay.
     pub unreadable: Vec<String>,
+    /// What could not be read or removed, with the reason: it stays, and the next call tries again.
+    pub failed: Vec<String>,
     /// Whether the limit was reached: call again.
     pub more: bool,
 }
+
+/// So many failures, and nothing else is tried: the store as a whole does not do as it is told.
+pub(crate) const MOST_FAILURES: usize = 100;
 
 /// What is known about the job whose objects are being listed; they come one after the other.
 struct Known {
@@ -91,39 +96,32 @@ impl ArtifactStore {
             if !options.is_old(Timestamp::from_millis(modified)) {
                 continue;
             }
-            let job = self.known(known.take(), queue, job, &is_live, &mut report).await?;
+            let job = self.known(known.take(), queue, job, &is_live, &mut report).await;
+            if report.failed.len() >= MOST_FAILURES {
+                return Ok(report);
+            }
             if !data {
                 // The record of a chunk: after the manifest, and when the job can run no more, nobody reads it.
-                if !job.live && !options.dry_run {
-                    self.remove(key).await?;
+                if !job.live
+                    && !options.dry_run
+                    && let Err(error) = self.remove(key).await
+                {
+                    report.failed.push(format!("{key}: {error}"));
                 }
                 known = Some(job);
                 continue;
             }
             let named = job.manifest.as_ref().is_some_and(|manifest| manifest.files.iter().any(|file| file.key == key));
             let orphan = !job.live && !named;
-            known = Some(job);
-            if orphan {
-                if report.removed.len() >= options.limit {
-                    report.more = true;
-                    return Ok(report);
-                }
-                if !options.dry_run {
-                    let known = known.as_mut().filter(|known| known.manifest.is_none() && !known.forgotten);
-                    if let Some(known) = known {
-                        let Known { queue, job, .. } = &*known;
-                        // Before the first of their files, and asked again after: an attempt that began meanwhile looks at
-                        // the records once more before it publishes. It finds none, or is found here.
-                        self.forget_chunks(queue, job).await?;
-                        let live = is_live(queue.clone(), job.clone()).await;
-                        (known.live, known.manifest) = self.judged(queue, job, live, &mut report).await?;
-                        known.forgotten = true;
-                        if known.live || known.manifest.is_some() {
-                            continue;
-                        }
-                    }
-                    self.remove(key).await?;
-                }
+            let job = known.insert(job);
+            if !orphan {
+                continue;
+            }
+            if report.removed.len() >= options.limit {
+                report.more = true;
+                return Ok(report);
+            }
+            if options.dry_run || self.remove_orphan(key, job, &is_live, &mut report).await {
                 report.bytes += object.size;
                 report.removed.push(key.to_owned());
             }
@@ -134,6 +132,35 @@ impl ArtifactStore {
         Ok(report)
     }
 
+    /// Removes a file that no manifest names. Answers whether it has gone; one that cannot be removed does not keep the others.
+    async fn remove_orphan<F, A>(&self, key: &str, job: &mut Known, is_live: &F, report: &mut SweepReport) -> bool
+    where
+        F: Fn(QueueName, JobId) -> A + Send + Sync,
+        A: Future<Output = bool> + Send,
+    {
+        if job.manifest.is_none() && !job.forgotten {
+            // Before the first of their files, and asked again after: an attempt that began meanwhile looks at the records once
+            // more before it publishes. It finds none, or is found here.
+            if let Err(error) = self.forget_chunks(&job.queue, &job.job).await {
+                report.failed.push(format!("{}/{}: {error}", job.queue, job.job));
+                return false;
+            }
+            let live = is_live(job.queue.clone(), job.job.clone()).await;
+            (job.live, job.manifest) = self.judged(&job.queue, &job.job, live, report).await;
+            job.forgotten = true;
+            if job.live || job.manifest.is_some() {
+                return false;
+            }
+        }
+        match self.remove(key).await {
+            Ok(()) => true,
+            Err(error) => {
+                report.failed.push(format!("{key}: {error}"));
+                false
+            }
+        }
+    }
+
     /// What is known about a job, asked again only when it is another one than before.
     async fn known<F, A>(
         &self,
@@ -142,17 +169,17 @@ impl ArtifactStore {
         job: JobId,
         is_live: &F,
         report: &mut SweepReport,
-    ) -> Result<Known, ArtifactError>
+    ) -> Known
     where
         F: Fn(QueueName, JobId) -> A + Send + Sync,
         A: Future<Output = bool> + Send,
     {
         if let Some(known) = before.filter(|known| known.queue == queue && known.job == job) {
-            return Ok(known);
+            return known;
         }
         let live = is_live(queue.clone(), job.clone()).await;
-        let (live, manifest) = self.judged(&queue, &job, live, report).await?;
-        Ok(Known { queue, job, live, manifest, forgotten: false })
+        let (live, manifest) = self.judged(&queue, &job, live, report).await;
+        Known { queue, job, live, manifest, forgotten: false }
     }
 
     /// Whether a job counts as live, and its manifest if it does not. To be called after the job was asked, see the head of
@@ -163,16 +190,20 @@ impl ArtifactStore {
         job: &JobId,
         live: bool,
         report: &mut SweepReport,
-    ) -> Result<(bool, Option<Manifest>), ArtifactError> {
+    ) -> (bool, Option<Manifest>) {
         if live {
-            return Ok((true, None));
+            return (true, None);
         }
         match self.existing(queue, job).await {
+            Ok(found) => (false, found),
             Err(error @ ArtifactError::Unreadable { .. }) => {
                 report.unreadable.push(error.to_string());
-                Ok((true, None))
+                (true, None)
             }
-            found => Ok((false, found?)),
+            Err(error) => {
+                report.failed.push(format!("{queue}/{job}: {error}"));
+                (true, None)
+            }
         }
     }
 }

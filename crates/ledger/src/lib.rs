@@ -23,5 +23,6 @@ pub use history::{Failure, FailureQuery, Found, MAX_FIND, Page, Position, Pruned
 pub use ledger::Ledger;
 pub use migrations::{Migration, migrate, status};
 pub use schedules::{
-    Advance, Change, Deadlines, MAX_SCHEDULES, ManagedBy, Outcome as RunOutcome, Put, Run, Schedule, Synced,
+    Advance, Change, Deadlines, MAX_SCHEDULES, ManagedBy, Outcome as RunOutcome, Put, Run, Schedule, SchedulePage,
+    Synced,
 };

@@ -88,7 +88,7 @@ async fn a_schedule_that_cannot_be_read_stands_in_no_others_way() {
         assert_eq!(found.len(), 2, "{place:?}: {found:?}");
         assert!(found.contains(&"newer".to_owned()), "a field of a newer release is passed over");
         assert_eq!(due(&ledger).await.len(), 2);
-        assert_eq!(ledger.schedules(None, 10).await.unwrap().len(), 2);
+        assert_eq!(ledger.schedules(None, 10).await.unwrap().schedules.len(), 2);
         assert_eq!(remove(&ledger, "bad").await, [Put::Removed], "it can be removed");
     }
 }
@@ -103,9 +103,9 @@ async fn a_former_leader_changes_nothing() {
         let former = ledger.begin_term().await.unwrap();
         let latter = ledger.begin_term().await.unwrap();
         let known = ledger.schedule(&name("a")).await.unwrap().unwrap();
-        let advance = |revision: u64| Advance {
+        let advance = |edition: u64| Advance {
             name: name("a"),
-            revision,
+            edition,
             last_tick: NOW,
             next_at: None,
             waiting_tick: None,
@@ -113,7 +113,7 @@ async fn a_former_leader_changes_nothing() {
         };
         let ended = Run { ended: Some((State::Completed, NOW)), ..run("a", 1) };
         for refused in [
-            ledger.advance(former, &[advance(known.revision)]).await.unwrap_err(),
+            ledger.advance(former, &[advance(known.edition)]).await.unwrap_err(),
             ledger.settle_runs(former, std::slice::from_ref(&ended)).await.unwrap_err(),
             ledger.check_deadlines(former).await.unwrap_err(),
             ledger.sync_schedules(former, &[spec("b")], from_now).await.unwrap_err(),
@@ -126,7 +126,7 @@ async fn a_former_leader_changes_nothing() {
         remove(&ledger, "a").await;
         clock.advance(Duration::from_millis(1));
         put(&ledger, &spec("a")).await;
-        ledger.advance(latter, &[advance(known.revision)]).await.unwrap();
+        ledger.advance(latter, &[advance(known.edition)]).await.unwrap();
         assert!(ledger.schedule(&name("a")).await.unwrap().unwrap().next_at.is_some());
     }
 }
@@ -207,8 +207,8 @@ async fn old_runs_go_in_slices() {
         let known = ledger.schedule(&name("a")).await.unwrap().unwrap();
         let later = NOW.plus(Duration::from_millis(1));
         let runs = (1..=2_500).map(|tick| run("a", tick)).chain([Run { at: later, ..run("a", 3_000) }]).collect();
-        let (revision, waiting_tick) = (known.revision, None);
-        let advance = Advance { name: name("a"), revision, last_tick: NOW, next_at: None, waiting_tick, runs };
+        let (edition, waiting_tick) = (known.edition, None);
+        let advance = Advance { name: name("a"), edition, last_tick: NOW, next_at: None, waiting_tick, runs };
         ledger.advance(term, &[advance]).await.unwrap();
         assert!(ledger.prune_runs(later).await.unwrap(), "{place:?}: a slice, and more are left");
         assert!(!ledger.prune_runs(later).await.unwrap(), "{place:?}");
@@ -232,7 +232,7 @@ async fn many_schedules_are_advanced_and_settled_at_once() {
             let runs = if number % 3 == 0 { vec![] } else { vec![run(&schedule, number)] };
             advances.push(Advance {
                 name: name(&schedule),
-                revision: known.revision + u64::from(number == 7),
+                edition: known.edition + u64::from(number == 7),
                 last_tick: instant(number),
                 next_at: (number % 2 == 0).then_some(instant(number + 1)),
                 waiting_tick: (number % 5 == 0).then_some(instant(number + 2)),
@@ -240,8 +240,8 @@ async fn many_schedules_are_advanced_and_settled_at_once() {
             });
         }
         ledger.advance(term, &advances).await.unwrap();
-        let mut all = ledger.schedules(None, 1_000).await.unwrap();
-        all.extend(ledger.schedules(Some(&name("s0999")), 1_000).await.unwrap());
+        let mut all = ledger.schedules(None, 1_000).await.unwrap().schedules;
+        all.extend(ledger.schedules(Some(&name("s0999")), 1_000).await.unwrap().schedules);
         assert_eq!(all.len(), 1_100);
         for (known, advance) in all.iter().zip(&advances) {
             let job = advance.runs.first().and_then(|run| run.job.clone());
@@ -283,11 +283,8 @@ async fn the_time_of_a_pause_counts_for_no_deadline() {
         let checked = ledger.check_deadlines(term).await.unwrap();
         assert_eq!((checked.met, checked.all), (vec![name("a")], vec![]), "what is paused is not overdue");
         minutes(600);
-        assert_eq!(ledger.resume_schedule(&name("a"), from_now).await.unwrap(), Some(true));
-        minutes(59);
-        assert!(ledger.check_deadlines(term).await.unwrap().overdue.is_empty());
-        minutes(2);
-        assert_eq!(ledger.check_deadlines(term).await.unwrap().overdue, [name("a")]);
+        assert_eq!(ledger.resume_schedule(&name("a")).await.unwrap(), Some(true));
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().overdue, [name("a")], "as it was before");
     }
 }
 
@@ -323,9 +320,7 @@ async fn what_a_configuration_has_no_more_is_withdrawn_and_comes_back_as_it_was(
         let (a, b) = (known(&ledger, "a").await, known(&ledger, "b").await);
         assert_eq!((a.withdrawn_at, a.paused.map(|pause| pause.why)), (None, Some("deploy".to_owned())), "{place:?}");
         assert_eq!((b.last_tick, b.last_success_at), (NOW, Some(NOW)), "{place:?}: what it missed is dealt with");
-        assert_eq!(stand(&ledger, term).await, (1, 0), "{place:?}: the time counts from now");
-        clock.advance(Duration::from_mins(61));
-        assert_eq!(stand(&ledger, term).await.1, 1, "{place:?}");
+        assert_eq!(stand(&ledger, term).await, (1, 1), "{place:?}: both as it was");
     }
 }
 
@@ -345,7 +340,8 @@ async fn what_is_withdrawn_makes_room_and_goes() {
         assert_eq!(ledger.sync_schedules(term, &[spec("a"), spec("c")], from_now).await.unwrap().taken, [name("a")]);
         clock.advance(Duration::from_hours(1));
         assert!(!ledger.prune_withdrawn(clock.now()).await.unwrap());
-        let left: Vec<_> = ledger.schedules(None, 10).await.unwrap().into_iter().map(|known| known.spec.name).collect();
+        let left: Vec<_> =
+            ledger.schedules(None, 10).await.unwrap().schedules.into_iter().map(|known| known.spec.name).collect();
         assert_eq!(left, [name("a"), name("c")], "{place:?}");
     }
 }
@@ -361,7 +357,7 @@ async fn a_change_is_written_whole_or_not_at_all() {
         let specs = [spec("new"), ScheduleSpec { description: Some("orders".to_owned()), ..spec("old") }];
         let change = Change { specs: &specs, replace: true, revision: None, remove: &[], rehearse: false };
         let names = async || {
-            let all = ledger.schedules(None, 10).await.unwrap();
+            let all = ledger.schedules(None, 10).await.unwrap().schedules;
             all.into_iter().map(|known| known.spec.name.to_string()).collect::<Vec<_>>()
         };
         let became = async |change: Change<'_>| {
@@ -424,9 +420,9 @@ async fn the_deadline_of_the_last_tick_ends_with_its_success() {
         clock.advance(Duration::from_hours(5));
         assert_eq!(stand(&ledger, term).await, (1, 0), "{place:?}: nothing was expected before");
         let ran = Run { tick, ..run("once", 5) };
-        let (name, revision) = (ran.schedule.clone(), known(&ledger, "once").await.revision);
+        let (name, edition) = (ran.schedule.clone(), known(&ledger, "once").await.edition);
         let advance =
-            Advance { name, revision, last_tick: tick, next_at: None, waiting_tick: None, runs: vec![ran.clone()] };
+            Advance { name, edition, last_tick: tick, next_at: None, waiting_tick: None, runs: vec![ran.clone()] };
         ledger.advance(term, &[advance]).await.unwrap();
         let settle = async |state: State| {
             let ended = Run { ended: Some((state, clock.now())), ..ran.clone() };
@@ -442,6 +438,92 @@ async fn the_deadline_of_the_last_tick_ends_with_its_success() {
         assert_eq!(ledger.failed_runs(None, 10).await.unwrap().len(), 0, "{place:?}");
         clock.advance(Duration::from_hours(1_000));
         assert_eq!(stand(&ledger, term).await, (0, 0), "{place:?}: nothing more is expected");
+    }
+}
+
+/// The last success, when it was, and what of the deadline is left when the schedule was stopped.
+#[tokio::test]
+async fn a_pause_neither_begins_a_deadline_anew_nor_ends_it() {
+    for place in places().await {
+        let (ledger, clock) = opened(&place).await;
+        let term = ledger.begin_term().await.unwrap();
+        let minutes = |minutes: u64| clock.advance(Duration::from_mins(minutes));
+        let paused = async |length: u64| {
+            ledger.pause_schedule(&name("a"), ("me", "")).await.unwrap();
+            minutes(length);
+            ledger.resume_schedule(&name("a")).await.unwrap();
+        };
+        put(&ledger, &spec("a")).await;
+        minutes(50);
+        paused(1).await;
+        minutes(9);
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().all.len(), 0, "{place:?}: 59 of 60 minutes");
+        minutes(2);
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().all.len(), 1, "{place:?}");
+
+        // The last tick of one that has ended: while it runs, when it has failed, and when it has completed.
+        let edition = known(&ledger, "a").await.edition;
+        let ended = Advance {
+            name: name("a"),
+            edition,
+            last_tick: clock.now(),
+            next_at: None,
+            waiting_tick: None,
+            runs: vec![run("a", 7)],
+        };
+        ledger.advance(term, &[ended]).await.unwrap();
+        let settle = async |state: State| {
+            let ended = Run { ended: Some((state, clock.now())), ..run("a", 7) };
+            ledger.settle_runs(term, &[ended]).await.unwrap();
+        };
+        settle(State::Discarded).await;
+        paused(5).await;
+        minutes(120);
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().all.len(), 1, "{place:?}: a pause forgives nothing");
+        settle(State::Completed).await;
+        for _ in 0..2 {
+            paused(5).await;
+        }
+        assert_eq!(known(&ledger, "a").await.next_at, None, "{place:?}");
+        minutes(120);
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().all.len(), 0, "{place:?}: nothing more is expected");
+    }
+}
+
+#[tokio::test]
+async fn one_that_had_ended_comes_back_as_one_that_has_ended() {
+    for place in places().await {
+        let (ledger, clock) = opened(&place).await;
+        let term = ledger.begin_term().await.unwrap();
+        ledger.sync_schedules(term, &[spec("a")], from_now).await.unwrap();
+        let edition = known(&ledger, "a").await.edition;
+        let (last_tick, runs) = (clock.now(), vec![run("a", 7)]);
+        let ended = Advance { name: name("a"), edition, last_tick, next_at: None, waiting_tick: None, runs };
+        ledger.advance(term, &[ended]).await.unwrap();
+        // Its job still runs.
+        ledger.sync_schedules(term, &[], from_now).await.unwrap();
+        ledger.sync_schedules(term, &[spec("a")], from_now).await.unwrap();
+        let completed = Run { ended: Some((State::Completed, clock.now())), ..run("a", 7) };
+        ledger.settle_runs(term, &[completed]).await.unwrap();
+        clock.advance(Duration::from_hours(100));
+        assert_eq!(ledger.check_deadlines(term).await.unwrap().all.len(), 0, "{place:?}");
+    }
+}
+
+/// What a leader has decided of ticks holds though somebody has changed what the jobs are meanwhile.
+#[tokio::test]
+async fn a_change_of_the_jobs_in_the_middle_of_a_step_costs_no_tick_its_note() {
+    for place in places().await {
+        let (ledger, _) = opened(&place).await;
+        let term = ledger.begin_term().await.unwrap();
+        put(&ledger, &spec("a")).await;
+        let edition = known(&ledger, "a").await.edition;
+        let (next_at, runs) = (Some(NOW.plus(Duration::from_hours(2))), vec![run("a", 7)]);
+        let advance = Advance { name: name("a"), edition, last_tick: NOW, next_at, waiting_tick: None, runs };
+        put(&ledger, &ScheduleSpec { queue: "other".parse().unwrap(), ..spec("a") }).await;
+        ledger.advance(term, &[advance]).await.unwrap();
+        let known = known(&ledger, "a").await;
+        assert_eq!((known.next_at, known.last_job.unwrap().1.as_str()), (next_at, "a:7"), "{place:?}");
     }
 }
 

@@ -20,6 +20,7 @@ use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{QueueName, ScheduleName, Timestamp};
 use lovage_ledger::{Ledger, ManagedBy, Schedule};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use self::queue::{AGAIN, Step};
@@ -33,6 +34,8 @@ const SCHEDULES: u32 = 1_000;
 const WAITING: u32 = 250;
 /// Queues that are asked at the same time.
 const QUEUES: usize = 8;
+/// How long a queue is left alone at most that does not answer.
+const LONGEST_AWAY: Duration = Duration::from_mins(1);
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,8 +73,9 @@ struct Remembered {
 #[derive(Debug, Clone, Copy)]
 struct Away {
     since: Timestamp,
-    /// When it is asked again.
+    /// When it is asked again, and how long after it was asked last.
     again: Timestamp,
+    wait: Duration,
 }
 
 impl std::fmt::Debug for Cron {
@@ -115,14 +119,18 @@ impl Cron {
         let mut state = self.state.lock().await;
         if state.term != term {
             self.sync(term).await?;
-            state.term = term;
+            // Others have led since.
+            (state.term, state.waited) = (term, None);
+            state.away.clear();
         }
         let now = self.ledger.now().await?;
+        // A queue that nothing is due in any more is none that is waited for.
+        state.away.retain(|_, away| now < away.again.plus(LONGEST_AWAY));
         let mut schedules = self.ledger.due_schedules(now, SCHEDULES).await?;
         let due = schedules.len();
         let waiting = self.ledger.waiting_schedules(state.waited.as_ref(), WAITING).await?;
-        state.waited = waiting.last().filter(|_| waiting.len() == WAITING as usize).map(|last| last.spec.name.clone());
-        for waiting in waiting {
+        state.waited = waiting.next;
+        for waiting in waiting.schedules {
             if !schedules.iter().any(|known| known.spec.name == waiting.spec.name) {
                 schedules.push(waiting);
             }
@@ -146,7 +154,7 @@ impl Cron {
     async fn sync(&self, term: u64) -> Result<(), DutyError> {
         let Some(configured) = &self.configured else {
             let known = self.ledger.schedules(None, SCHEDULES).await?;
-            if known.iter().any(|known| known.managed_by == ManagedBy::Code && known.withdrawn_at.is_none()) {
+            if known.schedules.iter().any(|known| known.managed_by == ManagedBy::Code && known.withdrawn_at.is_none()) {
                 info!(
                     "this configuration says nothing of schedules: those that code manages stay; `schedules = []` withdraws them"
                 );
@@ -182,23 +190,29 @@ impl Cron {
             by_queue.entry(&schedule.spec.queue).or_default().push(schedule);
         }
         let mut ticked = Ticked { schedules: schedules.len(), ..Ticked::default() };
-        let (mut steps, mut put_off, mut failed) = (Vec::with_capacity(by_queue.len()), Vec::new(), 0);
+        let (mut steps, mut last, mut put_off, mut failed) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for (queue, schedules) in by_queue {
-            match state.away.get(queue).filter(|away| now < away.again) {
-                Some(away) => put_off.extend(queue::put_off(&schedules, now, away.again)),
+            match state.away.get(queue) {
                 None => steps.push(step(broker, now, queue, schedules)),
+                // Those that may not answer again come after the others, and not all at once.
+                Some(away) if now >= away.again && last.len() < QUEUES => {
+                    last.push(step(broker, now, queue, schedules));
+                }
+                Some(away) if now < away.again => put_off.extend(queue::put_off(&schedules, now, away.again)),
+                Some(_) => put_off.extend(queue::put_off(&schedules, now, now.plus(AGAIN))),
             }
         }
         if !put_off.is_empty() {
             self.ledger.advance(term, &put_off).await?;
         }
-        let queues = steps.len();
+        steps.extend(last);
+        let (queues, began) = (steps.len(), Instant::now());
         let mut steps = futures::stream::iter(steps).buffer_unordered(QUEUES).ready_chunks(QUEUES);
         while let Some(steps) = steps.next().await {
             let (mut advances, mut missed) = (Vec::new(), 0);
             for (queue, step, done) in steps {
                 failed += usize::from(done.is_err());
-                remember(&mut state.away, queue, now, done);
+                remember(&mut state.away, queue, now, now.plus(began.elapsed()), done);
                 ticked.enqueued += step.enqueued;
                 ticked.more |= step.more;
                 missed += step.missed;
@@ -224,12 +238,18 @@ async fn step<'q>(
     schedules: Vec<&Schedule>,
 ) -> (&'q QueueName, Step, Result<(), DutyError>) {
     let mut step = Step::new(now);
-    let done = step.run(broker, &schedules).await;
+    let done = step.run(broker, queue, &schedules).await;
     (queue, step, done)
 }
 
 /// Says of a queue that it does not answer, or does again, when that changes.
-fn remember(away: &mut HashMap<QueueName, Away>, queue: &QueueName, now: Timestamp, done: Result<(), DutyError>) {
+fn remember(
+    away: &mut HashMap<QueueName, Away>,
+    queue: &QueueName,
+    asked: Timestamp,
+    answered: Timestamp,
+    done: Result<(), DutyError>,
+) {
     match done {
         Ok(()) => {
             if away.remove(queue).is_some() {
@@ -237,8 +257,10 @@ fn remember(away: &mut HashMap<QueueName, Away>, queue: &QueueName, now: Timesta
             }
         }
         Err(error) => {
-            let since = away.get(queue).map_or(now, |away| away.since);
-            if away.insert(queue.clone(), Away { since, again: now.plus(AGAIN) }).is_none() {
+            let known = away.get(queue);
+            let since = known.map_or(asked, |away| away.since);
+            let wait = known.map_or(AGAIN, |away| (away.wait * 2).min(LONGEST_AWAY));
+            if away.insert(queue.clone(), Away { since, again: answered.plus(wait), wait }).is_none() {
                 warn!(%queue, %error, "a queue does not take the jobs of its schedules; trying again");
             }
         }

@@ -42,11 +42,16 @@ impl<'s> Outlook<'s> {
         let is_due = schedule.next_at.is_some_and(|at| at <= now);
         let due = zone.as_ref().filter(|_| is_due).map(|zone| due(spec, zone, schedule.last_tick, now));
         let mut outlook = Self { schedule, zone, due, undecided: Vec::new() };
+        // A schedule may have been moved to another queue since somebody enqueued for it.
+        let before = schedule.last_job.as_ref().map(|(queue, _)| queue).filter(|queue| **queue != spec.queue);
         if let (Some(zone), Some(due)) = (&outlook.zone, &outlook.due)
-            && (outlook.asks_before() || due.missed > 0)
+            && (outlook.asks_before() || due.missed > 0 || before.is_some())
         {
-            let job = |tick| spec.job_id(tick).map(|id| (tick, (spec.queue.clone(), id)));
-            outlook.undecided = undecided(spec, zone, schedule.last_tick, now).into_iter().filter_map(job).collect();
+            for tick in undecided(spec, zone, schedule.last_tick, now) {
+                let Some(id) = spec.job_id(tick) else { continue };
+                let queues = std::iter::once(&spec.queue).chain(before);
+                outlook.undecided.extend(queues.map(|queue| (tick, (queue.clone(), id.clone()))));
+            }
         }
         outlook
     }
@@ -142,7 +147,7 @@ impl<'s> Plan<'s> {
     pub fn unchanged(schedule: &'s Schedule) -> Self {
         let advance = Advance {
             name: schedule.spec.name.clone(),
-            revision: schedule.revision,
+            edition: schedule.edition,
             last_tick: schedule.last_tick,
             next_at: schedule.next_at,
             waiting_tick: schedule.waiting_tick,

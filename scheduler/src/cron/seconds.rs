@@ -52,7 +52,9 @@ impl Seconds {
         }
         let asked = Instant::now();
         let into = Duration::from_millis(ledger.now().await?.as_millis() % 1_000);
-        if !overdue && into > TOLERANCE {
+        // Its next one, not the one that was dealt with.
+        let is_same = self.began.is_some_and(|began| began.elapsed() < SECOND / 2);
+        if !overdue && (into > TOLERANCE || is_same) {
             sleep(SECOND.saturating_sub(into + asked.elapsed() / 2)).await;
             self.began = Some(Instant::now());
         } else {

@@ -220,6 +220,11 @@ impl Bench {
         (self.ask)(&["SET", &format!("lovage:{{{name}}}:events"), "x"]);
     }
 
+    /// Makes a queue whose jobs cannot be read.
+    pub fn break_jobs(&self, name: &str) {
+        (self.ask)(&["SET", &format!("lovage:{{{name}}}:spec"), "x"]);
+    }
+
     /// Makes it a queue like any other again.
     pub fn mend_queue(&self, name: &str) {
         (self.ask)(&["DEL", &format!("lovage:{{{name}}}:events")]);

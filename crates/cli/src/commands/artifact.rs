@@ -119,7 +119,7 @@ async fn sweep(context: &Context, args: &SweepArgs) -> Outcome {
     let mut removed = Vec::new();
     let mut bytes = 0;
     // Every call looks at all files, so the last one has seen all that stay.
-    let unreadable = loop {
+    let (unreadable, failed) = loop {
         let mut options = SweepOptions { older_than, dry_run: args.dry_run, ..SweepOptions::at(Context::now()) };
         if args.dry_run {
             // Nothing goes away, so a second call would find the same files again.
@@ -129,10 +129,10 @@ async fn sweep(context: &Context, args: &SweepArgs) -> Outcome {
         bytes += report.bytes;
         removed.extend(report.removed);
         if !report.more {
-            break report.unreadable;
+            break (report.unreadable, report.failed);
         }
     };
-    let answer = json!({ "removed": removed, "bytes": bytes, "unreadable": unreadable, "dry_run": args.dry_run });
+    let answer = json!({ "removed": removed, "bytes": bytes, "unreadable": unreadable, "failed": failed, "dry_run": args.dry_run });
     context.output.one(&answer, || {
         let verb = if args.dry_run { "would be removed" } else { "removed" };
         let mut text = format!("{} files, {bytes} bytes {verb}.", removed.len());
@@ -143,6 +143,9 @@ async fn sweep(context: &Context, args: &SweepArgs) -> Outcome {
     })?;
     for problem in &unreadable {
         context.output.note(&format!("Kept: {problem}"));
+    }
+    if !failed.is_empty() {
+        return Err(Failure::Failed(format!("not removed, the next call tries again: {}", failed.join("; "))));
     }
     // What was removed is shown, and that it may not be all is no success.
     living.doubt().map_or(Ok(()), |doubt| Err(doubt.into()))

@@ -1,11 +1,9 @@
 //! Pausing, resuming and removing schedules.
 
-use lovage_core::schedule::ScheduleSpec;
-use lovage_core::{ScheduleName, Timestamp};
-use sqlx::Row as _;
+use lovage_core::ScheduleName;
 
 use super::millis;
-use super::put::NEVER;
+use super::put::watched_after;
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, Store, on};
 
@@ -38,33 +36,23 @@ impl Ledger {
         })
     }
 
-    /// Lets a schedule go on; ticks that it has missed are dealt with by its policy. Answers whether it was paused; nothing if
-    /// there is none. `first` as of [`Ledger::put_schedules`]: the time of the pause counts for no deadline.
-    pub async fn resume_schedule(
-        &self,
-        name: &ScheduleName,
-        first: impl Fn(&ScheduleSpec, Timestamp) -> Option<Timestamp>,
-    ) -> Result<Option<bool>, LedgerError> {
+    /// Lets a schedule go on; ticks that it has missed are dealt with by its policy, and the time of the pause counts for no
+    /// deadline. Answers whether it was paused; nothing if there is none.
+    pub async fn resume_schedule(&self, name: &ScheduleName) -> Result<Option<bool>, LedgerError> {
         let now = self.now().await?;
-        on!(self, |pool, begin| async {
-            let mut transaction = pool.begin_with(begin).await?;
-            let sql = "SELECT paused_since IS NOT NULL, next_at IS NULL, spec FROM schedules WHERE name = $1";
-            let row = sqlx::query(sql).bind(name.as_str()).fetch_optional(&mut *transaction).await?;
-            let Some(row) = row else { return Ok(None) };
-            let was_paused: bool = row.try_get(0)?;
-            if was_paused {
-                let spec = ScheduleSpec::read_stored(&row.try_get::<String, _>(2)?);
-                let had_ended: bool = row.try_get(1)?;
-                // A tick that came meanwhile may run now, and be the last.
-                let watched = spec.ok().and_then(|spec| first(&spec, now)).unwrap_or(now);
-                let watched = if had_ended { NEVER } else { millis(watched) };
-                let sql = "UPDATE schedules SET paused_by = NULL, paused_why = NULL, paused_since = NULL, next_at = $2, watched_since = $3
-                           WHERE name = $1";
-                let resume = sqlx::query(sql).bind(name.as_str()).bind(millis(now)).bind(watched);
-                resume.execute(&mut *transaction).await?;
-                transaction.commit().await?;
+        let sql = format!(
+            "UPDATE schedules SET paused_by = NULL, paused_why = NULL, paused_since = NULL,
+                 next_at = CASE WHEN next_at IS NULL THEN NULL ELSE $2 END, watched_since = {}
+             WHERE name = $1 AND paused_since IS NOT NULL",
+            watched_after("schedules.paused_since", "$2")
+        );
+        on!(self, |pool, _begin| async {
+            let resume = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(name.as_str()).bind(millis(now));
+            if resume.execute(pool).await?.rows_affected() > 0 {
+                return Ok(Some(true));
             }
-            Ok(Some(was_paused))
+            let there = sqlx::query("SELECT 1 FROM schedules WHERE name = $1").bind(name.as_str());
+            Ok(there.fetch_optional(pool).await?.map(|_| false))
         })
     }
 }

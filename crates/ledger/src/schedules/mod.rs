@@ -70,6 +70,8 @@ pub struct Schedule {
     pub managed_by: ManagedBy,
     /// Grows with every change of what it is.
     pub revision: u64,
+    /// Changes when its ticks begin anew, not when only its jobs are others.
+    pub edition: u64,
     /// When it was made.
     pub created_at: Timestamp,
     /// When what it is was changed.
@@ -92,10 +94,29 @@ pub struct Schedule {
     pub overdue_since: Option<Timestamp>,
 }
 
+/// Some schedules in the order of their names.
+#[derive(Debug, Clone, Default)]
+pub struct SchedulePage {
+    /// Those that this release can read.
+    pub schedules: Vec<Schedule>,
+    /// The last one's name, also of one that cannot be read, if there may be more after it.
+    pub next: Option<ScheduleName>,
+}
+
+/// A page of at most `limit` rows.
+macro_rules! page {
+    ($rows:expr, $limit:expr) => {{
+        let rows = $rows;
+        let last = rows.last().filter(|_| rows.len() as i64 >= $limit).map(|row| row.text(15)).transpose()?.flatten();
+        let schedules = rows.iter().filter_map(|row| read(row).ok()).collect();
+        Ok(SchedulePage { schedules, next: last.and_then(|name| name.parse().ok()) })
+    }};
+}
+
 /// The columns of a schedule in the order of [`read`].
 const COLUMNS: &str =
     "spec, managed_by, revision, created_at, updated_at, paused_by, paused_why, paused_since, last_tick, next_at,
-    waiting_tick, last_success_at, overdue_since, last_queue, last_job, name, withdrawn_at";
+    waiting_tick, last_success_at, overdue_since, last_queue, last_job, name, withdrawn_at, edition";
 
 fn read(row: &impl Values) -> Result<Schedule, sqlx::Error> {
     let instant = |index: usize| crate::history::stored::instant(row, index);
@@ -115,6 +136,7 @@ fn read(row: &impl Values) -> Result<Schedule, sqlx::Error> {
         last_job,
         managed_by: ManagedBy::from_name(&row.text(1)?.unwrap_or_default()),
         revision: crate::history::stored::count(row, 2)?,
+        edition: crate::history::stored::count(row, 17)?,
         created_at: instant(3)?.unwrap_or_default(),
         updated_at: instant(4)?.unwrap_or_default(),
         paused,
@@ -143,13 +165,12 @@ impl Ledger {
     }
 
     /// Schedules after `after` in the order of their names, at most `limit` (at most [`MAX_SCHEDULES`]).
-    pub async fn schedules(&self, after: Option<&ScheduleName>, limit: u32) -> Result<Vec<Schedule>, LedgerError> {
+    pub async fn schedules(&self, after: Option<&ScheduleName>, limit: u32) -> Result<SchedulePage, LedgerError> {
         let sql = format!("SELECT {COLUMNS} FROM schedules WHERE name > $1 ORDER BY name LIMIT $2");
         let after = after.map_or("", ScheduleName::as_str);
         let limit = i64::from(limit.clamp(1, MAX_SCHEDULES));
         on!(self, |pool, _begin| async {
-            let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(pool).await?;
-            Ok(rows.iter().filter_map(|row| read(row).ok()).collect())
+            page!(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(pool).await?, limit)
         })
     }
 
@@ -181,7 +202,7 @@ impl Ledger {
         &self,
         after: Option<&ScheduleName>,
         limit: u32,
-    ) -> Result<Vec<Schedule>, LedgerError> {
+    ) -> Result<SchedulePage, LedgerError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM schedules WHERE waiting_tick IS NOT NULL AND paused_since IS NULL AND withdrawn_at IS NULL AND name > $1
              ORDER BY name LIMIT $2"
@@ -189,8 +210,7 @@ impl Ledger {
         let after = after.map_or("", ScheduleName::as_str);
         on!(self, |pool, _begin| async {
             let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).bind(i64::from(limit));
-            let rows = found.fetch_all(pool).await?;
-            Ok(rows.iter().filter_map(|row| read(row).ok()).collect::<Vec<_>>())
+            page!(found.fetch_all(pool).await?, i64::from(limit))
         })
     }
 }

@@ -88,7 +88,8 @@ impl Known {
         if self.spec == text {
             return None;
         }
-        let times = |spec: &ScheduleSpec| (spec.cron, spec.timezone.clone(), spec.jitter, spec.starts_at, spec.ends_at);
+        // Which ticks there are; not when they are enqueued.
+        let times = |spec: &ScheduleSpec| (spec.cron, spec.timezone.clone(), spec.starts_at, spec.ends_at);
         match ScheduleSpec::read_stored(&self.spec) {
             Ok(before) if times(&before) == times(spec) => Some(Way::GoesOn),
             _ => Some(Way::FromNow),
@@ -121,7 +122,7 @@ macro_rules! known {
 }
 pub(super) use known;
 
-/// Writes schedules. Revisions begin with the time, so that one of a name that is used again is none of an earlier one.
+/// Writes schedules. Revisions and editions begin with the time, so that one of a name that is used again is none of an earlier one.
 macro_rules! write {
     ($written:expr, $by:expr, $now:expr, $first:expr, $connection:expr) => {
         for way in [Way::FromNow, Way::GoesOn] {
@@ -130,12 +131,12 @@ macro_rules! write {
                 let now = millis($now);
                 let mut sql = sqlx::QueryBuilder::new(
                     "INSERT INTO schedules (name, spec, managed_by, revision, created_at, updated_at, last_tick, next_at, success_within,
-                         watched_since) ",
+                         watched_since, edition) ",
                 );
                 sql.push_values(written, |mut row, written| {
                     row.push_bind(written.spec.name.as_str()).push_bind(&*written.text).push_bind($by.name());
                     row.push_bind(now).push_bind(now).push_bind(now).push_bind(now).push_bind(now);
-                    row.push_bind(super::put::deadline(written.spec)).push_bind($first(written.spec));
+                    row.push_bind(super::put::deadline(written.spec)).push_bind($first(written.spec)).push_bind(now);
                 });
                 sql.push(
                     " ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, managed_by = excluded.managed_by, withdrawn_at = NULL,
@@ -149,20 +150,30 @@ macro_rules! write {
 }
 pub(super) use write;
 
-/// What becomes of the ticks of a schedule that was there. One that was withdrawn is looked at, because ticks may have come
-/// meanwhile, and no success was expected until now.
-pub(super) const fn ticks(way: Way) -> &'static str {
+/// What becomes of the ticks of a schedule that was there.
+pub(super) fn ticks(way: Way) -> String {
     match way {
-        Way::FromNow => {
-            "last_tick = excluded.last_tick, next_at = excluded.next_at, waiting_tick = NULL, watched_since = excluded.watched_since"
-        }
-        Way::GoesOn => {
-            "next_at = CASE WHEN schedules.withdrawn_at IS NULL THEN schedules.next_at ELSE excluded.next_at END,
-             watched_since = CASE WHEN schedules.withdrawn_at IS NULL OR schedules.next_at IS NULL THEN schedules.watched_since
-                                  WHEN excluded.watched_since = 253402300799999 THEN excluded.next_at
-                                  ELSE excluded.watched_since END"
-        }
+        Way::FromNow => "last_tick = excluded.last_tick, next_at = excluded.next_at, waiting_tick = NULL,
+             watched_since = excluded.watched_since, edition = excluded.edition"
+            .to_owned(),
+        // It is looked at if it has a tick left: ticks may have come while it was withdrawn, and are put off otherwise by another jitter.
+        Way::GoesOn => format!(
+            "next_at = CASE WHEN schedules.next_at IS NULL THEN NULL ELSE excluded.next_at END,
+             watched_since = CASE WHEN schedules.withdrawn_at IS NULL THEN schedules.watched_since ELSE {} END",
+            watched_after("schedules.withdrawn_at", "excluded.next_at")
+        ),
     }
+}
+
+/// From when the time without success counts for a schedule that was stopped for a while: that does not count, nor does what
+/// was before it begin anew.
+pub(super) fn watched_after(stopped: &str, now: &str) -> String {
+    let since = "(CASE WHEN schedules.last_success_at > schedules.watched_since THEN schedules.last_success_at ELSE schedules.watched_since END)";
+    format!(
+        "CASE WHEN schedules.watched_since = {NEVER} THEN schedules.watched_since
+              WHEN {since} <= {stopped} THEN {since} + {now} - {stopped}
+              WHEN {since} > {now} THEN {since} ELSE {now} END"
+    )
 }
 
 pub(super) fn deadline(spec: &ScheduleSpec) -> Option<i64> {

@@ -84,7 +84,9 @@ impl Ledger {
 
     /// Removes a slice of the schedules that were withdrawn before that. Answers whether more are left.
     pub async fn prune_withdrawn(&self, before: Timestamp) -> Result<bool, LedgerError> {
-        let sql = "DELETE FROM schedules WHERE name IN (SELECT name FROM schedules WHERE withdrawn_at < $1 ORDER BY withdrawn_at LIMIT $2)";
+        // One that has come back since it was found stays.
+        let sql = "DELETE FROM schedules WHERE withdrawn_at < $1
+                       AND name IN (SELECT name FROM schedules WHERE withdrawn_at < $1 ORDER BY withdrawn_at LIMIT $2)";
         on!(self, |pool, _begin| async {
             let removed = sqlx::query(sql).bind(millis(before)).bind(SLICE).execute(pool).await?;
             Ok(removed.rows_affected() == SLICE as u64)

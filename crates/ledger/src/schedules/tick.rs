@@ -13,8 +13,8 @@ use crate::ledger::{Ledger, Store, on};
 pub struct Advance {
     /// The schedule.
     pub name: ScheduleName,
-    /// As it was when this was decided; a schedule that has changed since is not advanced.
-    pub revision: u64,
+    /// As it was when this was decided; a schedule whose ticks have begun anew since is not advanced.
+    pub edition: u64,
     /// Ticks up to here are dealt with.
     pub last_tick: Timestamp,
     /// When it is looked at next; never again without.
@@ -68,12 +68,12 @@ impl Ledger {
                 );
                 sql.push_values(advances, |mut row, advance| {
                     let last = advance.runs.iter().rev().find_map(|run| run.job.as_ref());
-                    row.push_bind(advance.name.as_str()).push_bind(advance.revision as i64);
+                    row.push_bind(advance.name.as_str()).push_bind(advance.edition as i64);
                     row.push_bind(millis(advance.last_tick)).push_bind(advance.next_at.map(millis));
                     row.push_bind(advance.waiting_tick.map(millis)).push_bind(last.map(|(queue, _)| queue.as_str()));
                     row.push_bind(last.map(|(_, job)| job.as_str()));
                 });
-                sql.push(") AS new WHERE schedules.name = new.column1 AND schedules.revision = new.column2");
+                sql.push(") AS new WHERE schedules.name = new.column1 AND schedules.edition = new.column2");
                 sql.build().persistent(false).execute(&mut *transaction).await?;
             }
             insert!(runs, transaction);
@@ -108,6 +108,16 @@ impl Ledger {
             }
             Ok(false)
         })
+    }
+
+    /// When the schedules with a deadline had their last success, at most `limit` of those that had one, by name.
+    pub async fn last_successes(&self, limit: u32) -> Result<Vec<(ScheduleName, Timestamp)>, LedgerError> {
+        let sql = "SELECT name, last_success_at FROM schedules
+                   WHERE success_within IS NOT NULL AND last_success_at IS NOT NULL AND withdrawn_at IS NULL ORDER BY name LIMIT $1";
+        let rows: Vec<(String, i64)> =
+            on!(self, |pool, _begin| sqlx::query_as(sql).bind(i64::from(limit)).fetch_all(pool))?;
+        let read = |(name, at): (String, i64)| Some((name.parse().ok()?, Timestamp::from_millis(at.try_into().ok()?)));
+        Ok(rows.into_iter().filter_map(read).collect())
     }
 
     /// Schedules that are overdue, at most a thousand.

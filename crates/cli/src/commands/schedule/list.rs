@@ -27,9 +27,13 @@ pub struct ListArgs {
 pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
     let ledger = rooms::required_ledger(context.config()).await?;
     let now = ledger.now().await?;
-    let mut schedules = ledger.schedules(args.after.as_ref(), args.limit + 1).await?;
-    let more = schedules.len() > args.limit as usize;
-    schedules.truncate(args.limit as usize);
+    let page = ledger.schedules(args.after.as_ref(), args.limit).await?;
+    let (schedules, mut next) = (page.schedules, page.next);
+    if let Some(last) = &next
+        && ledger.schedules(Some(last), 1).await?.schedules.is_empty()
+    {
+        next = None;
+    }
     let mut last = match (schedules.first(), schedules.last()) {
         (Some(first), Some(last)) => ledger.last_runs(&first.spec.name, &last.spec.name).await?,
         _ => HashMap::new(),
@@ -40,8 +44,8 @@ pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
     };
     let lines: Vec<ScheduleLine> = schedules.iter().map(line).collect();
     context.output.many(&lines, |lines| ScheduleLine::table(lines, now))?;
-    if let Some(last) = schedules.last().filter(|_| more) {
-        context.output.note(&format!("There are more than these: add --after {}, or --limit COUNT.", last.spec.name));
+    if let Some(last) = next {
+        context.output.note(&format!("There are more than these: add --after {last}, or --limit COUNT."));
     }
     Ok(())
 }

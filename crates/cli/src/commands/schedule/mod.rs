@@ -88,13 +88,12 @@ async fn find(ledger: &Ledger, name: &ScheduleName) -> Outcome<Schedule> {
 
 /// All schedules in the order of their names.
 pub async fn all(ledger: &Ledger) -> Outcome<Vec<Schedule>> {
-    let mut all: Vec<Schedule> = Vec::new();
+    let (mut all, mut after): (Vec<Schedule>, Option<ScheduleName>) = (Vec::new(), None);
     loop {
-        let after = all.last().map(|last| last.spec.name.clone());
         let page = ledger.schedules(after.as_ref(), MAX_SCHEDULES).await?;
-        let whole = page.len() == MAX_SCHEDULES as usize;
-        all.extend(page);
-        if !whole {
+        all.extend(page.schedules);
+        after = page.next;
+        if after.is_none() {
             return Ok(all);
         }
     }

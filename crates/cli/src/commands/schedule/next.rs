@@ -62,10 +62,8 @@ pub struct NextRun {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: &NextArgs) -> Outcome {
-    let after = match &args.after {
-        Some(text) => instant::parse(text).map_err(|problem| Failure::usage("after", format!("--after: {problem}")))?,
-        None => Context::now(),
-    };
+    let after = args.after.as_deref().map(instant::parse).transpose();
+    let after = after.map_err(|problem| Failure::usage("after", format!("--after: {problem}")))?;
     let count = usize::from(args.count);
     let next = match (&args.name, &args.cron) {
         (Some(name), _) => stored(context, name, after, count).await?,
@@ -78,6 +76,7 @@ pub async fn run(context: &Context, args: &NextArgs) -> Outcome {
             let cron = Recurrence::parse(cron)?;
             let name = args.timezone.as_deref().unwrap_or("UTC");
             let zone = named_zone(name)?;
+            let after = after.unwrap_or_else(Context::now);
             let ticks = std::iter::successors(cron.next(after, &zone), |tick| cron.next(*tick, &zone));
             Next::new(&cron, name, runs(&cron, &zone, ticks.take(count)))
         }
@@ -85,8 +84,12 @@ pub async fn run(context: &Context, args: &NextArgs) -> Outcome {
     context.output.one(&next, || next.text())
 }
 
-async fn stored(context: &Context, name: &ScheduleName, after: Timestamp, count: usize) -> Outcome<Next> {
+async fn stored(context: &Context, name: &ScheduleName, after: Option<Timestamp>, count: usize) -> Outcome<Next> {
     let ledger = rooms::required_ledger(context.config()).await?;
+    let after = match after {
+        Some(after) => after,
+        None => ledger.now().await?,
+    };
     let schedule = find(&ledger, name).await?;
     let spec = &schedule.spec;
     let zone = zone_of(spec);
@@ -95,6 +98,9 @@ async fn stored(context: &Context, name: &ScheduleName, after: Timestamp, count:
     next.name = Some(name.clone());
     if let Some(jitter) = spec.jitter {
         let _ = write!(next.head, ", each put off by less than {}", duration::exact(jitter));
+    }
+    if schedule.withdrawn_at.is_some() {
+        let _ = write!(next.head, "; withdrawn until a configuration has it again");
     }
     if schedule.paused.is_some() {
         let _ = write!(next.head, "; paused until `lovage schedule resume {name}`");

@@ -4,7 +4,6 @@ use clap::Args;
 use lovage_core::schedule::{Missed, due};
 use lovage_core::{ScheduleName, Timestamp};
 use lovage_ledger::Schedule;
-use lovage_scheduler::first_tick;
 use serde_json::json;
 
 use super::put::next_in_words;
@@ -55,9 +54,11 @@ pub async fn resume(context: &Context, args: &ResumeArgs) -> Outcome {
     let ledger = rooms::required_ledger(context.config()).await?;
     let schedule = find(&ledger, name).await?;
     let trail = Trail::open(context).await?;
-    let was_paused = ledger.resume_schedule(name, first_tick).await? == Some(true);
+    let was_paused = ledger.resume_schedule(name).await? == Some(true);
     let now = ledger.now().await?;
-    let missed = if was_paused { Missing::of(&schedule, now) } else { Missing { run: 0, left_out: 0 } };
+    // One that is withdrawn stands still all the same.
+    let goes_on = was_paused && schedule.withdrawn_at.is_none();
+    let missed = if goes_on { Missing::of(&schedule, now) } else { Missing { run: 0, left_out: 0 } };
     let policy = schedule.spec.missed;
     let answer = json!({
         "name": name, "was_paused": was_paused, "missed": policy,
@@ -69,6 +70,11 @@ pub async fn resume(context: &Context, args: &ResumeArgs) -> Outcome {
     context.output.one(&answer, || {
         if !was_paused {
             return format!("Schedule {name} was not paused.");
+        }
+        if schedule.withdrawn_at.is_some() {
+            return format!(
+                "Schedule {name} is not paused any more, and withdrawn: it runs when a configuration has it again."
+            );
         }
         format!("Schedule {name} is resumed: {}, {}.", missed.text(policy), next_in_words(&schedule.spec, now))
     })
