@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovage_broker::{Broker, Connect};
-use lovage_ledger::Ledger;
+use lovage_ledger::{Ledger, LedgerError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,8 +26,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// After a duty that failed for the first time; twice as long each time after that.
 const BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
-/// How often a duty fails without the ledger before somebody else may try to lead.
-const PATIENCE: u32 = 5;
+/// How long a leader does without the ledger before somebody else may try to lead.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long whoever could not lead lets others.
 const STAND_BACK: Duration = Duration::from_secs(10);
 
@@ -118,8 +118,8 @@ impl Scheduler {
         let over = stop.child_token();
         let mut duties = self.begin(term, &over);
         let renewed = tokio::select! {
-            renewed = self.keep(broker.as_ref(), asked, &over) => renewed,
-            // Told that the term is over, without the ledger for too long, or it has panicked.
+            renewed = self.keep(broker.as_ref(), term, asked, &over) => renewed,
+            // Told that the term is over, or it has panicked.
             Some(ended) = duties.join_next() => ended.unwrap_or_else(|panic| Err(DutyError::Other(format!("a duty broke: {panic}")))),
         };
         over.cancel();
@@ -156,8 +156,16 @@ impl Scheduler {
         let _ = timeout(EVERY, broker.resign(NAME, &self.holder)).await;
     }
 
-    /// Renews the lease until the term is over. Of a broker that does not answer in time nothing is known, so another may lead.
-    async fn keep(&self, broker: &dyn Broker, mut known: Instant, over: &CancellationToken) -> Result<(), DutyError> {
+    /// Renews the lease until the term is over. Of a broker that does not answer in time nothing is known, so another may lead;
+    /// and whoever has lost the ledger makes room for one who has it.
+    async fn keep(
+        &self,
+        broker: &dyn Broker,
+        term: u64,
+        mut known: Instant,
+        over: &CancellationToken,
+    ) -> Result<(), DutyError> {
+        let mut recorded = Instant::now();
         loop {
             tokio::select! {
                 () = over.cancelled() => return Ok(()),
@@ -166,11 +174,26 @@ impl Scheduler {
             self.metrics.late();
             let asked = Instant::now();
             let left = LEASE.saturating_sub(known.elapsed());
-            match timeout(left, broker.lead(NAME, &self.holder, LEASE)).await {
+            let (led, checked) = tokio::join!(
+                timeout(left, broker.lead(NAME, &self.holder, LEASE)),
+                timeout(EVERY, self.ledger.check_term(term)),
+            );
+            match checked {
+                Ok(Ok(())) => recorded = Instant::now(),
+                Ok(Err(LedgerError::Deposed)) => return Err(DutyError::Deposed),
+                Ok(Err(error)) if recorded.elapsed() >= LEDGER_PATIENCE => return Err(error.into()),
+                Err(_) if recorded.elapsed() >= LEDGER_PATIENCE => {
+                    return Err(DutyError::Other("the ledger does not answer".to_owned()));
+                }
+                Ok(Err(_)) | Err(_) => {}
+            }
+            match led {
                 Ok(Ok(Some(_))) => {
                     known = asked;
                     self.health.turns();
-                    self.health.hears();
+                    if recorded >= asked {
+                        self.health.hears();
+                    }
                 }
                 Ok(Ok(None)) => return Err(DutyError::Deposed),
                 Ok(Err(error)) if known.elapsed() >= LEASE => return Err(error.into()),
@@ -220,9 +243,6 @@ async fn again_and_again(
                     warn!(duty = duty.name(), %error, "not done; trying again");
                 }
                 failures += 1;
-                if failures >= PATIENCE && matches!(error, DutyError::Ledger(_)) {
-                    return Err(error);
-                }
                 (BACKOFF * 2_u32.pow(failures.min(6) - 1)).min(LONGEST_BACKOFF).max(duty.after_failure())
             }
         };

@@ -165,7 +165,7 @@ async fn a_tick_whose_job_was_enqueued_was_not_missed() {
         assert_eq!(tick(&cron, term).await.enqueued, 1, "{}: the latest", bench.name);
         let runs = bench.ledger.runs(&name("hourly"), None, 10).await.unwrap();
         let told: Vec<_> = runs.iter().rev().map(|run| (run.outcome, run.note.as_deref())).collect();
-        let missed = (RunOutcome::Missed, Some("1 tick before this"));
+        let missed = (RunOutcome::Missed, Some("nobody was there in time"));
         assert_eq!(told, [(RunOutcome::Enqueued, None), missed, (RunOutcome::Enqueued, None)], "{}", bench.name);
     }
 }
@@ -184,7 +184,9 @@ async fn ticks_missed_while_nobody_leads_or_a_schedule_is_paused_follow_the_poli
         assert_eq!(bench.ledger.resume_schedule(&name("hourly")).await.unwrap(), Some(true));
         assert_eq!(tick(&cron, term).await.enqueued, 3, "{}", bench.name);
         let runs = runs(&bench).await;
-        assert_eq!(runs[0].1, RunOutcome::Missed);
+        assert_eq!(runs[0], (7, RunOutcome::Missed), "the last of them");
+        let note = bench.ledger.runs(&name("hourly"), None, 10).await.unwrap().pop().unwrap().note;
+        assert_eq!(note.as_deref(), Some("nobody was there for 7 ticks since 2026-03-01T01:00:00.000Z"));
         assert_eq!(runs[1..], [(8, RunOutcome::Enqueued), (9, RunOutcome::Enqueued), (10, RunOutcome::Enqueued)]);
     }
 }

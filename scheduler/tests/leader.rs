@@ -248,3 +248,30 @@ async fn a_duty_that_is_not_done_is_seen_to_be_behind() {
     running.await.unwrap();
     assert_eq!(lag(), None, "who does not lead knows nothing of it");
 }
+
+/// It has led for a while, and the ledger is gone for it alone.
+#[tokio::test]
+async fn a_leader_that_has_lost_the_ledger_makes_room() {
+    let mut stage = Stage::new().await;
+    let postgres = PostgresServer::start();
+    let proxy = Proxy::start(std::net::SocketAddr::from(([127, 0, 0, 1], postgres.port()))).await;
+    let address: LedgerAddress = postgres.url().parse().unwrap();
+    migrate(&address).await.unwrap();
+    let far: LedgerAddress = postgres
+        .url()
+        .replace(&format!(":{}", postgres.port()), &format!(":{}", proxy.address().port()))
+        .parse()
+        .unwrap();
+    let far = Ledger::open(&far).await.unwrap();
+    let lost = Stage::scheduler_with(stage.redis.url(), far, Arc::new(Watched("lost", stage.tell.clone())));
+    let health = lost.health();
+    let _lost = tokio::spawn(lost.run(CancellationToken::new()));
+    assert_eq!(stage.told().await, Told::Began("lost", 1));
+    let near = Ledger::open(&address).await.unwrap();
+    let near = Stage::scheduler_with(stage.redis.url(), near, Arc::new(Watched("near", stage.tell.clone())));
+    let _near = tokio::spawn(near.run(CancellationToken::new()));
+    proxy.blackhole();
+    assert_eq!(stage.told().await, Told::Ended("lost"));
+    assert_eq!(stage.told().await, Told::Began("near", 2));
+    eventually("its probe says so", PATIENCE, async || (!health.ready()[0].ok).then_some(())).await;
+}

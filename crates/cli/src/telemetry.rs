@@ -19,7 +19,7 @@ use crate::error::{Failure, Outcome};
 
 /// What a role tells. `sqlx` would quote the statements of exports, which are arguments of jobs, and apalis repeats
 /// what the worker says.
-const ROLE: &str = "info,sqlx=error,apalis=warn,apalis_core=warn";
+const ROLE: &str = "info,sqlx=error,apalis=warn,apalis_core=warn,apalis_cron=error";
 /// What any other command tells: what is wrong. How its job ended it says itself.
 const COMMAND: &str = "warn,sqlx=error,apalis=warn,apalis_core=warn,lovage_worker::executor=off";
 

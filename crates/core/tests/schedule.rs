@@ -155,12 +155,12 @@ fn the_zone_says_which_day_it_is() {
     );
     // A day before the day after the clocks went forward is 23 hours before.
     let days = self::spec(
-        r#""cron": "30 2 * * *", "args": {"from": "{{ tick.instant - 1d }}", "to": "{{ tick.instant }}", "ms": "{{ tick.unix_ms - 1d }}"}"#,
+        r#""cron": "30 2 * * *", "args": {"from": "{{ tick.instant - 1d }}", "hours": "{{ tick.instant - 24h }}", "ms": "{{ tick.unix_ms - 1d }}"}"#,
     );
     let job = days.job(at("2026-03-30T00:30:00Z"), &berlin);
     assert_eq!(
         job.args.get(),
-        r#"{"from": "2026-03-29T01:30:00.000Z", "to": "2026-03-30T00:30:00.000Z", "ms": "1774747800000"}"#
+        r#"{"from": "2026-03-29T01:30:00.000Z", "hours": "2026-03-29T00:30:00.000Z", "ms": "1774747800000"}"#
     );
     // The day before the clocks go forward has 24 hours, the day itself 23.
     let after = at("2026-03-30T00:30:00Z");
@@ -201,6 +201,9 @@ fn what_is_wrong_is_named_with_its_field() {
         (r#""cron": "0 * * * *", "missed_max": 3"#, &["missed_max", "all"]),
         (r#""cron": "0 * * * *", "missed": "all", "missed_max": 5000"#, &["missed_max", "1000"]),
         (r#""cron": "0 * * * *", "missed": "skip", "missed_age": "1h""#, &["missed_age"]),
+        (r#""cron": "0 * * * *", "missed_age": "59s""#, &["missed_age", "at least 1m"]),
+        (r#""cron": "0 * * * *", "expires_after": "0s""#, &["expires_after", "at least 1s"]),
+        (r#""cron": "0 * * * *", "success_within": "0s""#, &["success_within", "at least 1s"]),
         (
             r#""cron": "0 * * * *", "ends_at": "2026-01-01T00:00:00Z", "starts_at": "2026-01-01T00:00:00Z""#,
             &["ends_at"],

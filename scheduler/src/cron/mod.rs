@@ -84,9 +84,13 @@ impl std::fmt::Debug for Cron {
     }
 }
 
+/// Names of the database that are no zone: of the machine's own, and of none.
+const NO_ZONES: [&str; 5] = ["localtime", "Etc/Unknown", "posixrules", "Factory", "Local"];
+
 /// A zone by its name.
 pub fn zone(name: &str) -> Option<TimeZone> {
-    TimeZone::get(name).ok()
+    let is_one = !NO_ZONES.iter().any(|known| known.eq_ignore_ascii_case(name));
+    is_one.then(|| TimeZone::get(name).ok()).flatten()
 }
 
 /// A schedule's first tick after a time.

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 use lovage_core::schedule::{Before, Decision, Due, Overlap, due, undecided};
 use lovage_core::{JobId, NewJob, QueueName, Timestamp};
 use lovage_ledger::{Advance, Run, RunOutcome, Schedule};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::queue::States;
 use super::zone;
@@ -82,22 +82,20 @@ impl<'s> Plan<'s> {
             plan.advance.waiting_tick = None;
             unfinished = true;
         }
-        let Some(Due { mut ticks, missed, handled_to, next_at }) = due else { return plan };
+        let Some(Due { mut ticks, missed, missed_between, handled_to, next_at }) = due else { return plan };
         (plan.advance.last_tick, plan.advance.next_at) = (handled_to, next_at);
         // What was enqueued was not missed, and is a run like any other.
         let found: Vec<TickJob> = undecided.into_iter().filter(|(_, job)| there.contains_key(job)).collect();
         plan.missed = missed.saturating_sub(found.iter().filter(|(tick, _)| !ticks.contains(tick)).count() as u64);
         if plan.missed > 0 {
-            let last = ticks.first().copied().unwrap_or(handled_to).just_before();
-            plan.tell(
-                last,
-                RunOutcome::Missed,
-                now,
-                match plan.missed {
-                    1 => "1 tick before this".to_owned(),
-                    missed => format!("{missed} ticks before this"),
-                },
-            );
+            let (first, last) = missed_between.unwrap_or((handled_to, handled_to));
+            let since = written(first);
+            let told = match plan.missed {
+                1 => "nobody was there in time".to_owned(),
+                missed => format!("nobody was there for {missed} ticks since {since}"),
+            };
+            info!(schedule = %spec.name, missed = plan.missed, since, until = written(last), "ticks were missed");
+            plan.tell(last, RunOutcome::Missed, now, told);
         }
         for (tick, job) in found {
             unfinished |= is_open(&job);
@@ -166,4 +164,10 @@ impl<'s> Plan<'s> {
         let found = self.advance.runs.iter().rev().find_map(|run| run.job.as_ref());
         found.or(self.schedule.last_job.as_ref()).filter(|_| self.cancel).map(|(queue, job)| (queue, job))
     }
+}
+
+/// An instant for people: RFC 3339 in UTC.
+fn written(at: Timestamp) -> String {
+    let instant = i64::try_from(at.as_millis()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    instant.map_or_else(|| at.to_string(), |instant| format!("{instant:.3}"))
 }

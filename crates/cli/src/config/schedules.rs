@@ -1,7 +1,9 @@
 //! `[[schedules]]` of a file: each table becomes a schedule, and every error names the line, the schedule and the field.
 
+use std::collections::HashMap;
 use std::path::Path;
 
+use lovage_core::ScheduleName;
 use lovage_core::schedule::ScheduleSpec;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -29,8 +31,8 @@ impl PartialEq for Schedules {
     }
 }
 
-/// The schedules of a file that has nothing else, each with its line.
-pub fn read_schedules(path: &Path, text: &str) -> Result<Vec<(ScheduleSpec, usize)>, ConfigError> {
+/// The schedules of a file that has nothing else, each with its line; nothing if it does not say which there are.
+pub fn read_schedules(path: &Path, text: &str) -> Result<Option<Vec<(ScheduleSpec, usize)>>, ConfigError> {
     let failed = |line: usize, key: Option<&str>, problem: String| ConfigError {
         place: Origin::File(path.to_owned(), line).to_string(),
         key: key.map(str::to_owned),
@@ -39,13 +41,13 @@ pub fn read_schedules(path: &Path, text: &str) -> Result<Vec<(ScheduleSpec, usiz
     let parsed = DeTable::parse(text).map_err(|error| {
         failed(error.span().map_or(1, |span| line(text, span.start)), None, error.message().to_owned())
     })?;
-    let mut read_them = Vec::new();
+    let mut read_them = None;
     for (key, value) in parsed.get_ref() {
         if key.get_ref() != "schedules" {
             let problem = format!("{}: is no schedule; a file of schedules has [[schedules]] only", key.get_ref());
             return Err(failed(line(text, key.span().start), Some(key.get_ref()), problem));
         }
-        read_them = read(path, text, value)?;
+        read_them = Some(read(path, text, value)?);
     }
     Ok(read_them)
 }
@@ -61,6 +63,9 @@ pub fn read(path: &Path, text: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec
     let whole = |offset: usize| failed(offset, "schedules".to_owned(), format!("schedules: {lists}"));
     let DeValue::Array(list) = value.get_ref() else { return Err(whole(value.span().start)) };
     let mut known: Vec<(ScheduleSpec, usize)> = Vec::with_capacity(list.len());
+    let mut lines: HashMap<ScheduleName, usize> = HashMap::with_capacity(list.len());
+    // They come in the order of the text, of which each part is counted once.
+    let (mut counted, mut at) = (0, 1);
     for item in list {
         let DeValue::Table(table) = item.get_ref() else { return Err(whole(item.span().start)) };
         let fields = fields(table).map_err(|(offset, field, problem)| {
@@ -73,11 +78,13 @@ pub fn read(path: &Path, text: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec
             let problem = invalid.to_string();
             failed(offset, invalid.field, problem)
         })?;
-        if let Some((_, before)) = known.iter().find(|(other, _)| other.name == spec.name) {
+        let start = item.span().start.max(counted);
+        (at, counted) = (at + line(&text[counted..], start - counted) - 1, start);
+        if let Some(before) = lines.insert(spec.name.clone(), at) {
             let problem = format!("name: schedule {} stands in line {before}, too; give each its own name", spec.name);
             return Err(failed(item.span().start, "name".to_owned(), problem));
         }
-        known.push((spec, line(text, item.span().start)));
+        known.push((spec, at));
     }
     Ok(known)
 }

@@ -83,7 +83,8 @@ fn better(name: &str, spec: &ScheduleSpec, mut invalid: Invalid) -> Invalid {
 }
 
 fn nearest_zone(name: &str) -> Option<String> {
-    let known: Vec<String> = jiff::tz::db().available().map(|zone| zone.to_string()).collect();
+    let known = jiff::tz::db().available().map(|known| known.to_string());
+    let known: Vec<String> = known.filter(|known| zone(known).is_some()).collect();
     let city = known.iter().find(|zone| zone.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(name)));
     city.map(String::as_str).or_else(|| nearest(name, known.iter().map(String::as_str))).map(str::to_owned)
 }

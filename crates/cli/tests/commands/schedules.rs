@@ -116,7 +116,7 @@ fn what_is_done_to_a_schedule_is_done_told_and_recorded() {
 fn what_was_missed_while_paused_is_said_when_it_is_resumed() {
     let place = Place::new();
     for (name, said) in
-        [("once", "of the missed ticks 1 run now and 9 are left out"), ("all", "10 missed ticks run now")]
+        [("once", "of the missed ticks 1 runs now and 9 are left out"), ("all", "10 missed ticks run now")]
     {
         add(&place, name, "@every 1m", &["--missed", name]).ok();
         place.run(&["schedule", "pause", name]).ok();
@@ -253,6 +253,12 @@ fn a_file_of_schedules_is_applied_as_a_whole() {
     place.file("settings.toml", "concurrency = 3\n");
     apply(&["settings.toml"]).failed(2, &["settings.toml:1: concurrency", "[[schedules]]"]);
     apply(&["nowhere.toml"]).failed(2, &["nowhere.toml", "cannot be read"]);
+    // A pipe whose other end has failed.
+    for empty in ["", "\n", "# nothing\n"] {
+        let ran = place.run_reading(empty, &["schedule", "apply", "-", "--prune", "--yes"]);
+        ran.failed(2, &["file: - says nothing of schedules", "schedules = []"]);
+    }
+    assert_eq!(names(&place.json(&["schedule", "list"])), ["a", "b", "c"]);
 
     let line = |name: &str| format!(r#"{{"name": "{name}", "cron": "@daily", "queue": "mail", "kind": "debug.noop"}}"#);
     place.file("s.json", &format!("[{}, {}]", line("a"), line("e")));
@@ -271,6 +277,8 @@ fn a_file_of_schedules_is_applied_as_a_whole() {
         ["a same", "e same", "b deleted", "c deleted", "f deleted"]
     );
     assert_eq!(names(&place.json(&["schedule", "list"])), ["a", "e"]);
+    let all = place.run_reading("[]", &["--json", "schedule", "apply", "-", "--prune", "--yes"]);
+    assert_eq!(statuses(all), ["a deleted", "e deleted"]);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub struct Due {
     pub ticks: Vec<Timestamp>,
     /// Ticks that are left out because they were missed; counted up to ten thousand.
     pub missed: u64,
+    /// The first and the last of them.
+    pub missed_between: Option<(Timestamp, Timestamp)>,
     /// Ticks up to here are dealt with when those have run.
     pub handled_to: Timestamp,
     /// When to look again: at the next tick, put off by its jitter; never without.
@@ -57,9 +59,12 @@ pub fn due(spec: &ScheduleSpec, zone: &TimeZone, last: Timestamp, now: Timestamp
     let oldest = age.map_or(from, |age| from.max(now.minus(age + spec.jitter.unwrap_or_default()).just_before()));
     let ticks: Vec<Timestamp> = latest(spec, zone, oldest, until, most).into();
     let missed = count(spec, zone, from, until).saturating_sub(ticks.len() as u64);
+    let missed_until = ticks.first().map_or(until, |first| first.just_before());
+    let last_missed = if missed > 0 { latest(spec, zone, from, missed_until, 1).pop_back() } else { None };
     Due {
         ticks,
         missed,
+        missed_between: spec.cron.next(from, zone).zip(last_missed),
         handled_to: put_off.map_or(now, Timestamp::just_before).max(last),
         next_at: put_off.or_else(|| spec.next(last.max(now), zone)).map(start),
     }

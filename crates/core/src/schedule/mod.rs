@@ -21,5 +21,7 @@ pub const MAX_JITTER: Duration = Duration::from_hours(1);
 pub const MAX_DEADLINE: Duration = Duration::from_hours(24 * 3_650);
 /// Most missed ticks that are made up for at once.
 pub const MAX_CATCH_UP: u32 = 1_000;
+/// Longest description.
+pub const MAX_DESCRIPTION_CHARS: usize = 1_000;
 /// Longest expression's zone name.
 pub(crate) const MAX_ZONE_CHARS: usize = 64;

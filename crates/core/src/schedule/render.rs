@@ -39,6 +39,8 @@ struct Placeholder<'t> {
     field: &'t str,
     /// Subtracted from the tick.
     back: Duration,
+    /// Whether it was written in days, which are those of the calendar.
+    in_days: bool,
 }
 
 impl Tick<'_> {
@@ -52,8 +54,9 @@ impl Tick<'_> {
         let at = jiff::Timestamp::from_millisecond(self.at.as_millis() as i64).unwrap_or_default();
         let at = at.to_zoned_datetime(self.zone.clone());
         let back = placeholder.back;
-        // Whole days are days of the calendar, also where one has 23 hours.
-        let days = back.as_secs().is_multiple_of(DAY).then(|| i64::try_from(back.as_secs() / DAY).unwrap_or(i64::MAX));
+        // Days are those of the calendar, also where one has 23 hours; 24h are 24 hours.
+        let days = (placeholder.in_days && back.as_secs().is_multiple_of(DAY))
+            .then(|| i64::try_from(back.as_secs() / DAY).unwrap_or(i64::MAX));
         let shifted = match days.and_then(|days| jiff::Span::new().try_days(days).ok()) {
             Some(days) => at.saturating_sub(days),
             None => at.saturating_sub(back),
@@ -119,14 +122,15 @@ fn parts(json: &str) -> impl Iterator<Item = Result<Part<'_>, String>> {
 }
 
 fn placeholder(inner: &str) -> Result<Placeholder<'_>, String> {
-    let (field, back) = match inner.split_once('-') {
+    let (field, back, in_days) = match inner.split_once('-') {
         Some((field, back)) => {
-            (field.trim(), duration::parse(back).map_err(|problem| format!("{{{{ {inner} }}}}: {problem}"))?)
+            let length = duration::parse(back).map_err(|problem| format!("{{{{ {inner} }}}}: {problem}"))?;
+            (field.trim(), length, back.contains(['d', 'w']))
         }
-        None => (inner, Duration::ZERO),
+        None => (inner, Duration::ZERO, false),
     };
     let known = FIELDS.iter().find(|known| **known == field);
     known
-        .map(|field| Placeholder { field, back })
+        .map(|field| Placeholder { field, back, in_days })
         .ok_or_else(|| format!("there is no placeholder {{{{ {inner} }}}}; there are {}", FIELDS.join(", ")))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::overlap::Overlap;
 use super::render::{Tick, check, render};
-use super::{MAX_CATCH_UP, MAX_DEADLINE, MAX_JITTER, MAX_ZONE_CHARS, text};
+use super::{GRACE, MAX_CATCH_UP, MAX_DEADLINE, MAX_DESCRIPTION_CHARS, MAX_JITTER, MAX_ZONE_CHARS, text};
 use crate::RawJson;
 use crate::clock::Timestamp;
 use crate::cron::Recurrence;
@@ -179,6 +179,18 @@ impl ScheduleSpec {
         }
         if self.success_within.is_some_and(|within| within > MAX_DEADLINE) {
             return named("success_within", "is too long", "use at most 3650d");
+        }
+        if self.success_within.is_some_and(|within| within < Duration::from_secs(1)) {
+            return named("success_within", "is too short", "use at least 1s");
+        }
+        if self.expires_after.is_some_and(|after| after < Duration::from_secs(1)) {
+            return named("expires_after", "is so short that no job would run", "use at least 1s");
+        }
+        if self.missed_age.is_some_and(|age| age < GRACE) {
+            return named("missed_age", "is too short: a change of leader takes seconds", "use at least 1m");
+        }
+        if self.description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION_CHARS) {
+            return named("description", "is too long", &format!("use at most {MAX_DESCRIPTION_CHARS} characters"));
         }
         if self.starts_at.zip(self.ends_at).is_some_and(|(starts, ends)| ends <= starts) {
             return named("ends_at", "is not after starts_at", "put it later");

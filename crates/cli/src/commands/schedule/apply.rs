@@ -1,6 +1,7 @@
 //! `lovage schedule apply FILE`: makes the schedules of operators those of a file.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 
 use clap::Args;
 use lovage_core::ScheduleName;
@@ -16,6 +17,9 @@ use crate::output::Table;
 use crate::rooms;
 use crate::schedules::Kinds;
 use crate::trail::Trail;
+
+/// How many of those that are to be deleted are named in the question.
+const NAMED: usize = 10;
 
 /// Options of `schedule apply`.
 #[derive(Debug, Args)]
@@ -40,8 +44,13 @@ pub async fn run(context: &Context, args: &ApplyArgs) -> Outcome {
     }
     let gone = if args.prune { others(&ledger, &specs).await? } else { Vec::new() };
     if !gone.is_empty() && !args.dry_run {
-        let names = gone.iter().map(ScheduleName::as_str).collect::<Vec<_>>().join(", ");
-        context.confirm(&format!("Delete {} schedules that {} does not have: {names}?", gone.len(), args.file))?;
+        let mut names = gone.iter().take(NAMED).map(ScheduleName::as_str).collect::<Vec<_>>().join(", ");
+        if gone.len() > NAMED {
+            let _ = write!(names, " and {} more", gone.len() - NAMED);
+        }
+        let schedules = if gone.len() == 1 { "schedule" } else { "schedules" };
+        let file = if args.file == "-" { "the input" } else { &args.file };
+        context.confirm(&format!("Delete {} {schedules} that {file} does not have: {names}?", gone.len()))?;
     }
     let trail = if args.dry_run { None } else { Some(Trail::open(context).await?) };
     let change = Change { specs: &specs, replace: true, revision: None, remove: &gone, rehearse: args.dry_run };

@@ -1,6 +1,6 @@
 //! A file of schedules: TOML with `[[schedules]]`, or JSON, an array of objects or one after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -22,7 +22,7 @@ pub fn read(source: &str) -> Outcome<Vec<ScheduleSpec>> {
     if is_json(source, &text) {
         return json(source, &text);
     }
-    let schedules = read_schedules(Path::new(source), &text)?;
+    let schedules = read_schedules(Path::new(source), &text)?.ok_or_else(|| nothing(source))?;
     Ok(schedules.into_iter().map(|(spec, _)| spec).collect())
 }
 
@@ -34,6 +34,12 @@ fn text(source: &str) -> std::io::Result<String> {
         std::fs::File::open(source)?.take(LONGEST).read_to_string(&mut text)?;
     }
     Ok(text)
+}
+
+/// A file that says nothing is more likely a mistake (an empty pipe) than a wish to have none.
+fn nothing(source: &str) -> Failure {
+    let help = "write `schedules = []`, or [] in JSON, if there are to be none";
+    Failure::usage("file", format!("file: {source} says nothing of schedules; {help}"))
 }
 
 fn is_json(source: &str, text: &str) -> bool {
@@ -53,9 +59,15 @@ fn json(source: &str, text: &str) -> Outcome<Vec<ScheduleSpec>> {
     let objects: Vec<Object> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text).map_err(wrong)?
     } else {
-        serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().map_err(wrong)?
+        let objects: Vec<Object> =
+            serde_json::Deserializer::from_str(text).into_iter().collect::<Result<_, _>>().map_err(wrong)?;
+        if objects.is_empty() {
+            return Err(nothing(source));
+        }
+        objects
     };
     let mut known: Vec<ScheduleSpec> = Vec::with_capacity(objects.len());
+    let mut names = HashSet::with_capacity(objects.len());
     for (index, object) in objects.iter().enumerate() {
         let fields: Vec<Field> = object.iter().map(|(field, json)| (field.clone(), json.get().to_owned())).collect();
         let place = format!("{source}: schedule number {}", index + 1);
@@ -63,7 +75,7 @@ fn json(source: &str, text: &str) -> Outcome<Vec<ScheduleSpec>> {
             let message = format!("{place}: {invalid}");
             Failure::usage(invalid.field, message)
         })?;
-        if known.iter().any(|other| other.name == spec.name) {
+        if !names.insert(spec.name.clone()) {
             let message = format!("{place}: name: schedule {} is there twice; give each its own name", spec.name);
             return Err(Failure::usage("name", message));
         }

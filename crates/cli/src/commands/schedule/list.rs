@@ -9,7 +9,7 @@ use lovage_ledger::Schedule;
 use super::zone_of;
 use crate::commands::Context;
 use crate::error::Outcome;
-use crate::output::ScheduleLine;
+use crate::output::{ScheduleLine, Table};
 use crate::rooms;
 
 /// Options of `schedule list`.
@@ -43,6 +43,10 @@ pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
         ScheduleLine::new(schedule, &zone_of(&schedule.spec), last, now)
     };
     let lines: Vec<ScheduleLine> = schedules.iter().map(line).collect();
+    if let Some(after) = args.after.as_ref().filter(|_| lines.is_empty()) {
+        context.output.note(&format!("There is no schedule after {after}."));
+        return context.output.many(&lines, |_| Table::new(&[], ""));
+    }
     context.output.many(&lines, |lines| ScheduleLine::table(lines, now))?;
     if let Some(last) = next {
         context.output.note(&format!("There are more than these: add --after {last}, or --limit COUNT."));

@@ -9,9 +9,12 @@ use serde_json::json;
 use super::put::next_in_words;
 use super::{find, target, zone_of};
 use crate::commands::Context;
-use crate::error::Outcome;
+use crate::error::{Failure, Outcome};
 use crate::rooms;
 use crate::trail::Trail;
+
+/// Longest text of who and why.
+const MAX_CHARS: usize = 500;
 
 /// Options of `schedule pause`.
 #[derive(Debug, Args)]
@@ -36,6 +39,11 @@ pub struct ResumeArgs {
 /// Stops a schedule's ticks.
 pub async fn pause(context: &Context, args: PauseArgs) -> Outcome {
     let PauseArgs { name, why, by } = args;
+    for (field, text) in [("why", Some(&why)), ("by", by.as_ref())] {
+        if text.is_some_and(|text| text.chars().count() > MAX_CHARS) {
+            return Err(Failure::usage(field, format!("{field}: is too long; use at most {MAX_CHARS} characters")));
+        }
+    }
     let ledger = rooms::required_ledger(context.config()).await?;
     find(&ledger, &name).await?;
     let trail = Trail::open(context).await?;
@@ -100,10 +108,14 @@ impl Missing {
         };
         match (self.run, self.left_out) {
             (0, 0) => "no tick was missed".to_owned(),
+            (1, 0) => format!("1 missed tick runs now (missed = {policy:?})"),
             (run, 0) => format!("{run} missed ticks run now (missed = {policy:?})"),
+            (0, 1) => format!("1 missed tick is left out (missed = {policy:?})"),
             (0, left_out) => format!("{left_out} missed ticks are left out (missed = {policy:?})"),
             (run, left_out) => {
-                format!("of the missed ticks {run} run now and {left_out} are left out (missed = {policy:?})")
+                let run = if run == 1 { "1 runs".to_owned() } else { format!("{run} run") };
+                let are = if left_out == 1 { "is" } else { "are" };
+                format!("of the missed ticks {run} now and {left_out} {are} left out (missed = {policy:?})")
             }
         }
     }
