@@ -10,6 +10,7 @@ use futures::future::join_all;
 use lovage_broker::{Broker, BrokerError, Connect, HeldLease, LeaseStatus, Wake};
 use lovage_core::limits::MAX_CLAIM;
 use lovage_core::{WorkerState, WorkerView};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -43,13 +44,14 @@ impl Keeper {
         let stop = CancellationToken::new();
         let ended = CancellationToken::new();
         let (ready_tx, ready) = oneshot::channel();
+        let handlers = Handle::current();
         let thread = {
             let (engine, stop, ended) = (Arc::clone(engine), stop.clone(), ended.clone());
             move || {
                 // Dropped with the thread, also when it panics.
                 let _ended = ended.drop_guard();
                 let _noted = Noted(engine.health.clone());
-                live(&engine, &connect, &stop, ready_tx);
+                live(&engine, &connect, &stop, &handlers, ready_tx);
             }
         };
         let spawned = std::thread::Builder::new().name("lovage-keeper".to_owned()).spawn(thread);
@@ -82,6 +84,7 @@ fn live(
     engine: &Arc<Engine>,
     connect: &Connect,
     stop: &CancellationToken,
+    handlers: &Handle,
     ready: oneshot::Sender<Result<(), WorkerError>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -102,12 +105,21 @@ fn live(
         let _ = ready.send(Ok(()));
         tokio::select! {
             // None of them ends; a slow call of one does not hold up the others.
-            _ = async { tokio::join!(renew(engine, &broker), enforce(engine), listen(engine, &broker)) } => {}
+            _ = async { tokio::join!(renew(engine, &broker), enforce(engine), listen(engine, &broker), nudge(handlers)) } => {}
             () = beat(engine, &broker, stop) => {}
         }
         // On the connection of the heartbeats, so that none of them comes later and registers it again.
         let _ = broker.unregister(&engine.config.id).await;
     });
+}
+
+/// Wakes a thread of the handlers' runtime. A handler that blocks may do so on the thread that waited for timers and connections
+/// last, while the others sleep until there is work: then nobody waits for them until one of those is woken.
+async fn nudge(handlers: &Handle) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        drop(handlers.spawn(async {}));
+    }
 }
 
 async fn open(engine: &Engine, connect: &Connect) -> Result<Arc<dyn Broker>, BrokerError> {

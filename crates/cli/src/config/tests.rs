@@ -92,7 +92,10 @@ fn the_example_of_a_schedule_in_the_reference_file_is_one() {
     assert_eq!((spec.timezone.as_str(), spec.overlap), ("Asia/Shanghai", lovage_core::schedule::Overlap::Skip));
     assert_eq!(spec.success_within, Some(Duration::from_hours(26)));
     let job = spec.job(crate::instant::parse("2026-11-23T18:30:00Z").unwrap(), &jiff::tz::TimeZone::UTC);
-    assert_eq!(job.args.get(), r#"{"dataset":"orders","params":{"day":"2026-11-22"}}"#);
+    assert_eq!(job.args.get(), r#"{"dataset":"orders","params":{"from":"2026-11-22"}}"#);
+    // It fits the dataset that the file has as an example.
+    assert!(reference.contains("tenants = [\"acme\"]") && reference.contains("[datasets.orders.params.from]"));
+    assert_eq!(job.tenant.as_ref().map(lovage_core::Tenant::as_str), Some("acme"));
     assert!(matches!(loaded.schedule(&spec.name), Some(Origin::File(_, 1))));
 }
 
