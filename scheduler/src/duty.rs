@@ -43,6 +43,17 @@ pub enum DutyError {
     Other(String),
 }
 
+/// How long a call about one queue may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the broker answers about a queue, if it does so in time: for what can be asked again.
+pub(crate) async fn in_time<T>(call: impl Future<Output = Result<T, BrokerError>>) -> Result<T, DutyError> {
+    match tokio::time::timeout(PATIENCE, call).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(DutyError::Other("the queue did not answer in time".to_owned())),
+    }
+}
+
 impl From<LedgerError> for DutyError {
     fn from(error: LedgerError) -> Self {
         match error {

@@ -12,10 +12,10 @@ use futures::StreamExt as _;
 use lovage_broker::{Broker, Connect};
 use lovage_core::QueueName;
 use tokio::sync::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::warn;
 
-use crate::duty::{Duty, DutyError};
+use crate::duty::{Duty, DutyError, in_time};
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -23,7 +23,6 @@ const EVERY: Duration = Duration::from_secs(1);
 const QUEUES_EVERY: Duration = Duration::from_secs(5);
 /// Queues that are swept at the same time; one that does not answer holds up no other.
 const AT_ONCE: usize = 8;
-const PATIENCE: Duration = Duration::from_secs(3);
 /// How long such a queue is left alone.
 const AWAY: Duration = Duration::from_secs(30);
 /// Slices of one queue before it is another's turn.
@@ -104,11 +103,9 @@ impl Sweeper {
 /// Answers whether more is due.
 async fn sweep<'q>(broker: &dyn Broker, queue: &'q QueueName) -> (&'q QueueName, Result<bool, DutyError>) {
     for _ in 0..SLICES {
-        match timeout(PATIENCE, broker.sweep(queue)).await {
-            Ok(Ok(swept)) if swept.more => {}
-            Ok(Ok(_)) => return (queue, Ok(false)),
-            Ok(Err(error)) => return (queue, Err(error.into())),
-            Err(_) => return (queue, Err(DutyError::Other("the queue did not answer in time".to_owned()))),
+        match in_time(broker.sweep(queue)).await {
+            Ok(swept) if swept.more => {}
+            swept => return (queue, swept.map(|_| false)),
         }
     }
     (queue, Ok(true))

@@ -321,6 +321,31 @@ async fn a_queue_that_takes_no_jobs_holds_up_no_other() {
     }
 }
 
+/// Asked again after five seconds, then after ten.
+#[tokio::test]
+async fn a_queue_that_does_not_answer_is_asked_less_and_less() {
+    for bench in benches().await.into_iter().filter(Bench::can_forget) {
+        put(&bench, r#""cron": "0 * * * *""#).await;
+        let term = bench.ledger.begin_term().await.unwrap();
+        let cron = cron(&bench, vec![]);
+        tick(&cron, term).await;
+        bench.break_jobs("exports");
+        bench.advance(HOUR);
+        let seconds = Duration::from_secs;
+        let put_off_by = async |after: u64| {
+            bench.advance(seconds(after));
+            tick(&cron, term).await;
+            schedule(&bench).await.next_at.unwrap().since(bench.clock_now())
+        };
+        assert_eq!((put_off_by(0).await, put_off_by(6).await), (seconds(5), seconds(5)), "it was asked each time");
+        let left = put_off_by(6).await;
+        assert!(left >= seconds(4) && left < seconds(5), "six of ten seconds are over: {left:?}");
+        bench.mend_queue("exports");
+        assert_eq!(put_off_by(6).await, HOUR.saturating_sub(seconds(18)));
+        assert_eq!(runs(&bench).await, [(1, RunOutcome::Enqueued)]);
+    }
+}
+
 /// One that nobody serves was in a queue that does not answer now; those of a queue that does are not held up by that.
 #[tokio::test]
 async fn a_run_before_in_a_queue_that_does_not_answer_stops_its_schedule_only() {

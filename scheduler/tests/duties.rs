@@ -12,7 +12,7 @@ use lovage_broker::ListQuery;
 use lovage_core::State;
 use lovage_core::schedule::ScheduleSpec;
 use lovage_ledger::RunOutcome;
-use lovage_scheduler::{Cron, Deadlines, Duty, DutyError, Files, Metrics, Pruner, Sweeper, zone};
+use lovage_scheduler::{Cron, Deadlines, Duty, DutyError, Files, Metrics, Pruner, Sweeper, first_tick, zone};
 
 use bench::{Bench, benches};
 
@@ -106,5 +106,23 @@ async fn whoever_led_before_does_nothing() {
         }
         let after = seen(&bench).await;
         assert_eq!((&after.1, &after.2), (&before.1, &before.2), "{}", bench.name);
+    }
+}
+
+/// What a schedule was is kept for a week after no configuration has it any more.
+#[tokio::test]
+async fn a_withdrawn_schedule_is_kept_for_a_week() {
+    for bench in benches().await {
+        let term = bench.ledger.begin_term().await.unwrap();
+        let json = r#"{"name": "nightly", "cron": "@daily", "queue": "exports", "kind": "export.query"}"#;
+        let spec = ScheduleSpec::parse(json, zone).unwrap();
+        bench.ledger.sync_schedules(term, &[spec], first_tick).await.unwrap();
+        assert_eq!(bench.ledger.sync_schedules(term, &[], first_tick).await.unwrap().withdrawn.len(), 1);
+        let pruner = Pruner::new(bench.ledger.clone(), HOUR);
+        for (age, kept) in [(7 * 24 * HOUR, 1), (Duration::from_secs(1), 0)] {
+            bench.advance(age);
+            pruner.run_once(term).await.unwrap();
+            assert_eq!(bench.ledger.schedules(None, 10).await.unwrap().schedules.len(), kept, "{}", bench.name);
+        }
     }
 }

@@ -12,12 +12,7 @@ pub struct Instant(pub Timestamp);
 
 impl fmt::Display for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = i64::try_from(self.0.as_millis()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        match at {
-            Some(at) => f.pad(&format!("{at:.3}")),
-            // Beyond the year 9999: nothing that we wrote.
-            None => f.pad(&format!("{}", self.0)),
-        }
+        f.pad(&self.0.rfc3339())
     }
 }
 

@@ -40,6 +40,13 @@ impl Timestamp {
         Self(self.0.saturating_sub(1))
     }
 
+    /// The instant as RFC 3339 in UTC, with milliseconds: `2026-11-24T03:00:00.000Z`. After the year 9999, which nothing of ours
+    /// means, its milliseconds.
+    pub fn rfc3339(self) -> String {
+        let at = i64::try_from(self.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        at.map_or_else(|| self.to_string(), |at| format!("{at:.3}"))
+    }
+
     /// How long after `earlier` this instant lies; zero when it lies before.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

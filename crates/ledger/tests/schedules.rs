@@ -153,6 +153,25 @@ async fn a_change_of_what_its_jobs_are_lets_a_schedules_ticks_be() {
 }
 
 #[tokio::test]
+async fn a_page_says_whether_there_are_more() {
+    for place in places().await {
+        let (ledger, _) = opened(&place).await;
+        for name in ["a", "b", "bad"] {
+            put(&ledger, &spec(name)).await;
+        }
+        place.tamper("UPDATE schedules SET spec = '{}' WHERE name = 'bad'").await;
+        let page = async |after: Option<&str>, limit: u32| {
+            let page = ledger.schedules(after.map(name).as_ref(), limit).await.unwrap();
+            let names: Vec<_> = page.schedules.iter().map(|known| known.spec.name.to_string()).collect();
+            (names.join(" "), page.next.map(|name| name.to_string()))
+        };
+        assert_eq!(page(None, 1).await, ("a".to_owned(), Some("a".to_owned())), "{place:?}");
+        assert_eq!(page(Some("a"), 1).await, ("b".to_owned(), Some("b".to_owned())), "{place:?}: one cannot be read");
+        assert_eq!(page(None, 3).await, ("a b".to_owned(), None), "{place:?}");
+    }
+}
+
+#[tokio::test]
 async fn open_runs_are_paged_though_they_were_written_down_at_once() {
     for place in places().await {
         let (ledger, _) = opened(&place).await;

@@ -26,7 +26,7 @@ mod wire;
 pub use eventually::eventually;
 pub use faulty::{Fault, FaultyBroker, Plan, Point, kill_this_process};
 pub use postgres::PostgresServer;
-pub use process::{Process, Signal};
+pub use process::{Process, Signal, skewed};
 pub use proxy::Proxy;
 pub use redis::RedisServer;
 pub use redis_cluster::RedisCluster;

@@ -89,12 +89,12 @@ impl<'s> Plan<'s> {
         plan.missed = missed.saturating_sub(found.iter().filter(|(tick, _)| !ticks.contains(tick)).count() as u64);
         if plan.missed > 0 {
             let (first, last) = missed_between.unwrap_or((handled_to, handled_to));
-            let since = written(first);
+            let since = first.rfc3339();
             let told = match plan.missed {
                 1 => "nobody was there in time".to_owned(),
                 missed => format!("nobody was there for {missed} ticks since {since}"),
             };
-            info!(schedule = %spec.name, missed = plan.missed, since, until = written(last), "ticks were missed");
+            info!(schedule = %spec.name, missed = plan.missed, since, until = last.rfc3339(), "ticks were missed");
             plan.tell(last, RunOutcome::Missed, now, told);
         }
         for (tick, job) in found {
@@ -164,10 +164,4 @@ impl<'s> Plan<'s> {
         let found = self.advance.runs.iter().rev().find_map(|run| run.job.as_ref());
         found.or(self.schedule.last_job.as_ref()).filter(|_| self.cancel).map(|(queue, job)| (queue, job))
     }
-}
-
-/// An instant for people: RFC 3339 in UTC.
-fn written(at: Timestamp) -> String {
-    let instant = i64::try_from(at.as_millis()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    instant.map_or_else(|| at.to_string(), |instant| format!("{instant:.3}"))
 }

@@ -1,7 +1,6 @@
 //! What the schedules of one queue have to do: their jobs are enqueued, and what is to be written down of them comes together.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::time::Duration;
 
 use lovage_broker::{Broker, BrokerError, EnqueueOutcome, Refused};
@@ -10,7 +9,7 @@ use lovage_ledger::{Advance, Run, RunOutcome, Schedule};
 use tracing::warn;
 
 use super::plan::{Outlook, Plan};
-use crate::duty::DutyError;
+use crate::duty::{DutyError, in_time};
 
 /// Jobs that are asked for in one call.
 const LOOK: usize = 250;
@@ -19,8 +18,6 @@ const JOBS: usize = 1_000;
 const BYTES: usize = 8 * 1024 * 1024;
 /// Jobs of a step, after which the other schedules have to wait for the next one.
 const JOBS_OF_STEP: usize = 20_000;
-/// How long a call of the broker may take.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// When a tick is tried again that its queue would not have.
 pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
@@ -165,14 +162,6 @@ pub(super) fn put_off(schedules: &[&Schedule], now: Timestamp, again: Timestamp)
     // What only waits for the run before is not due.
     let due = schedules.iter().filter(move |schedule| schedule.next_at.is_some_and(|at| at <= now));
     due.map(move |schedule| Advance { next_at: Some(again), ..Plan::unchanged(schedule).advance })
-}
-
-/// What the broker answers, if it does so in time: what it is asked can be asked again.
-async fn in_time<T>(call: impl Future<Output = Result<T, BrokerError>>) -> Result<T, DutyError> {
-    match tokio::time::timeout(PATIENCE, call).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(DutyError::Other("the queue did not answer in time".to_owned())),
-    }
 }
 
 /// How the jobs stand that schedules ask for, and which queues do not say so.

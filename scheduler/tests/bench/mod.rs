@@ -227,7 +227,7 @@ impl Bench {
 
     /// Makes it a queue like any other again.
     pub fn mend_queue(&self, name: &str) {
-        (self.ask)(&["DEL", &format!("lovage:{{{name}}}:events")]);
+        (self.ask)(&["DEL", &format!("lovage:{{{name}}}:events"), &format!("lovage:{{{name}}}:spec")]);
     }
 
     /// Makes a schedule of an operator or changes one.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apalis_core::backend::TaskSink as _;
 use apalis_redis::Config;
-use lovage_testkit::{Process, eventually};
+use lovage_testkit::{Process, eventually, skewed};
 use tokio::sync::mpsc;
 
 use crate::stage::{OUT_OF_DATE, PATIENCE, Stage, storage, task, work};
@@ -86,22 +86,12 @@ async fn a_wrong_clock_takes_the_job_of_a_living_worker() {
 
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["clocks::a_wrong_clock_takes_the_job_of_a_living_worker", "--exact", "--nocapture"]);
-    command.env("FINDING_REDIS", stage.server.url()).env("LD_PRELOAD", faketime_library());
-    command.env("FAKETIME", "+600s").env("DONT_FAKE_MONOTONIC", "1");
+    command.env("FINDING_REDIS", stage.server.url());
     let folder = tempfile::tempdir().unwrap();
-    let ahead = Process::start(command, &folder.path().join("ahead.log"));
+    let ahead = Process::start(skewed(command, "+600s"), &folder.path().join("ahead.log"));
     let taken = async || ahead.output().contains(TAKEN).then_some(());
     eventually(OUT_OF_DATE, PATIENCE, taken).await;
     // The living one, heard of every second and at its job, is told that it does not exist.
     let error = tokio::time::timeout(PATIENCE, alive).await.expect(OUT_OF_DATE).unwrap().expect_err(OUT_OF_DATE);
     assert!(error.contains("worker not registered"), "{error}");
-}
-
-fn faketime_library() -> std::path::PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    folders
-        .chain(["/usr/lib".into()])
-        .map(|folder| folder.join("faketime/libfaketime.so.1"))
-        .find(|library| library.exists())
-        .expect("libfaketime is missing: install it with `apt-get install faketime`")
 }

@@ -3,7 +3,7 @@
 //! These tests hold the record to the truth, not our code. One that fails after an upgrade says that its row is out of
 //! date: mend the record (`docs/adr/002-own-queue-under-apalis.md`), and take the test with it.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod acknowledging;
 mod clocks;

@@ -1,5 +1,7 @@
 //! A schedule and what became of its ticks, as they are shown.
 
+use std::borrow::Cow;
+
 use jiff::tz::TimeZone;
 use lovage_core::{JobId, QueueName, ScheduleName, State, Timestamp, duration};
 use lovage_ledger::{ManagedBy, Run, RunOutcome, Schedule};
@@ -120,11 +122,12 @@ impl ScheduleLine {
         }
     }
 
-    /// The table of `lovage schedule list`, with times as seen at `now`.
-    pub fn table(lines: &[Self], now: Timestamp) -> Table {
-        let empty = "No schedules. Add one: lovage schedule add nightly --cron '0 2 * * *' --queue exports --kind export.query \
+    /// The table of `lovage schedule list`, of those after a name if one was given, with times as seen at `now`.
+    pub fn table(lines: &[Self], after: Option<&ScheduleName>, now: Timestamp) -> Table {
+        let none = "No schedules. Add one: lovage schedule add nightly --cron '0 2 * * *' --queue exports --kind export.query \
                      --args @nightly.json";
         let head = ["schedule", "runs", "next run", "last run", "ended", "state", "managed by"];
+        let empty = after.map_or(Cow::Borrowed(none), |after| format!("There is no schedule after {after}.").into());
         let mut table = Table::new(&head, empty);
         for line in lines {
             let zone = if line.timezone == "UTC" { String::new() } else { format!(" ({})", line.timezone) };

@@ -1,17 +1,19 @@
 //! Aligned plain text: columns for lists, and text that cannot play tricks on a terminal.
 
+use std::borrow::Cow;
+
 /// A list for people.
 #[derive(Debug)]
 pub struct Table {
     head: Vec<&'static str>,
     rows: Vec<Vec<String>>,
-    empty: &'static str,
+    empty: Cow<'static, str>,
 }
 
 impl Table {
     /// A table with these column heads; `empty` is shown instead of a table without rows.
-    pub fn new(head: &[&'static str], empty: &'static str) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new(), empty }
+    pub fn new(head: &[&'static str], empty: impl Into<Cow<'static, str>>) -> Self {
+        Self { head: head.to_vec(), rows: Vec::new(), empty: empty.into() }
     }
 
     /// Adds a row; a cell of several lines is joined to one.

@@ -299,6 +299,15 @@ fn a_change_of_one_field_leaves_the_others() {
     assert!(place.run(&["schedule", "show", "nightly"]).out.contains("12345678901234567890"), "numbers stay exact");
     assert!(change(&["--tag", "a"]).ok().out.contains("is as it was"));
 
+    let long = "x".repeat(1_001);
+    change(&["--description", &long]).failed(2, &["description: of schedule nightly: is too long", "1000"]);
+    place.run(&["schedule", "pause", "nightly", "--why", &long]).failed(2, &["why: is too long", "500"]);
+    for zone in ["localtime", "Local", "posixrules", "Etc/Unknown", "factory"] {
+        let refused = change(&["--timezone", zone]).failed(2, &["timezone: of schedule nightly", "there is no zone"]);
+        assert!(!refused.err.contains("did you mean \"Local"), "{}", refused.err);
+    }
+    let shown = place.run(&["schedule", "list", "--after", "zzz"]).ok();
+    assert_eq!(shown.out, "There is no schedule after zzz.\n");
     change(&[]).failed(2, &["say what is to be changed", "--cron"]);
     change(&["--unset", "jiter"]).failed(2, &["unset: there is no field jiter; did you mean jitter?"]);
     change(&["--unset", "kind"]).failed(2, &["unset: kind cannot be left out"]);

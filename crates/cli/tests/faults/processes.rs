@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lovage_core::{DiscardReason, ErrorClass, State};
-use lovage_testkit::{Signal, eventually};
+use lovage_testkit::{Signal, eventually, skewed};
 use serde_json::json;
 
-use crate::stage::{PATIENCE, Stage, skewed};
+use crate::stage::{PATIENCE, Stage};
 
 /// Row 01: workers are killed under load; every job that was enqueued ends, none twice at a time, none lost.
 #[tokio::test]

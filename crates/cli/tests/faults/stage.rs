@@ -116,21 +116,6 @@ impl Stage {
     }
 }
 
-/// The process of a machine whose clock is off by that much, e.g. `+600s`.
-pub fn skewed(mut command: Command, offset: &str) -> Command {
-    command.env("LD_PRELOAD", faketime_library()).env("FAKETIME", offset).env("DONT_FAKE_MONOTONIC", "1");
-    command
-}
-
-fn faketime_library() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-    folders
-        .chain(["/usr/lib".into()])
-        .map(|folder| folder.join("faketime/libfaketime.so.1"))
-        .find(|library| library.exists())
-        .expect("libfaketime is missing: install it with `apt-get install faketime`")
-}
-
 /// All files below a folder, as paths relative to it.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

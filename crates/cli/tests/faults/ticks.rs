@@ -9,9 +9,9 @@ use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{JobId, JobView, State, Timestamp};
 use lovage_ledger::{Change, Ledger, LedgerAddress, RunOutcome, migrate};
 use lovage_scheduler::{first_tick, zone};
-use lovage_testkit::{PostgresServer, Process, Signal, eventually};
+use lovage_testkit::{PostgresServer, Process, Signal, eventually, skewed};
 
-use crate::stage::{PATIENCE, Stage, skewed};
+use crate::stage::{PATIENCE, Stage};
 
 const SCHEDULES: u64 = 60;
 const SCHEDULERS: usize = 5;

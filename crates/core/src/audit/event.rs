@@ -224,10 +224,7 @@ fn bounded(field: &str, text: &str, most: usize) -> Result<(), Invalid> {
 
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0.as_millis() as i64) {
-            Ok(time) => write!(f, "{time:.3}"),
-            Err(_) => write!(f, "{}", self.0),
-        }
+        f.write_str(&self.0.rfc3339())
     }
 }
 

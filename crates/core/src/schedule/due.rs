@@ -60,11 +60,15 @@ pub fn due(spec: &ScheduleSpec, zone: &TimeZone, last: Timestamp, now: Timestamp
     let ticks: Vec<Timestamp> = latest(spec, zone, oldest, until, most).into();
     let missed = count(spec, zone, from, until).saturating_sub(ticks.len() as u64);
     let missed_until = ticks.first().map_or(until, |first| first.just_before());
-    let last_missed = if missed > 0 { latest(spec, zone, from, missed_until, 1).pop_back() } else { None };
+    let missed_between = if missed > 0 {
+        spec.cron.next(from, zone).zip(latest(spec, zone, from, missed_until, 1).pop_back())
+    } else {
+        None
+    };
     Due {
         ticks,
         missed,
-        missed_between: spec.cron.next(from, zone).zip(last_missed),
+        missed_between,
         handled_to: put_off.map_or(now, Timestamp::just_before).max(last),
         next_at: put_off.or_else(|| spec.next(last.max(now), zone)).map(start),
     }

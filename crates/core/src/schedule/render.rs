@@ -44,12 +44,6 @@ struct Placeholder<'t> {
 }
 
 impl Tick<'_> {
-    /// The tick as RFC 3339 in UTC.
-    pub fn instant(&self) -> String {
-        let at = jiff::Timestamp::from_millisecond(self.at.as_millis() as i64).unwrap_or_default();
-        format!("{at:.3}")
-    }
-
     fn value(&self, placeholder: &Placeholder<'_>) -> String {
         let at = jiff::Timestamp::from_millisecond(self.at.as_millis() as i64).unwrap_or_default();
         let at = at.to_zoned_datetime(self.zone.clone());

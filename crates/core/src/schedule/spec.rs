@@ -233,7 +233,7 @@ impl ScheduleSpec {
         job.tags.clone_from(&self.tags);
         job.metadata.clone_from(&self.metadata);
         job.metadata.insert("schedule".to_owned(), self.name.to_string());
-        job.metadata.insert("tick".to_owned(), at.instant());
+        job.metadata.insert("tick".to_owned(), tick.rfc3339());
         job.timeout_ms = self.timeout_ms;
         job.retry.clone_from(&self.retry);
         job.expires_at = self.expires_after.map(|after| tick.plus(after));

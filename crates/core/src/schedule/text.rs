@@ -28,9 +28,8 @@ pub(super) mod instant {
     use crate::clock::Timestamp;
 
     pub fn serialize<S: Serializer>(instant: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
-        let shown = instant.and_then(|instant| jiff::Timestamp::from_millisecond(instant.as_millis() as i64).ok());
-        match shown {
-            Some(shown) => to.serialize_str(&format!("{shown:.3}")),
+        match instant {
+            Some(instant) => to.serialize_str(&instant.rfc3339()),
             None => to.serialize_none(),
         }
     }

@@ -99,15 +99,17 @@ pub struct Schedule {
 pub struct SchedulePage {
     /// Those that this release can read.
     pub schedules: Vec<Schedule>,
-    /// The last one's name, also of one that cannot be read, if there may be more after it.
+    /// The last one's name, also of one that cannot be read, if there are more after it.
     pub next: Option<ScheduleName>,
 }
 
-/// A page of at most `limit` rows.
+/// A page of at most `limit` rows, of which one more was asked for.
 macro_rules! page {
     ($rows:expr, $limit:expr) => {{
-        let rows = $rows;
-        let last = rows.last().filter(|_| rows.len() as i64 >= $limit).map(|row| row.text(15)).transpose()?.flatten();
+        let (mut rows, limit) = ($rows, $limit as usize);
+        let is_more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| is_more).map(|row| row.text(15)).transpose()?.flatten();
         let schedules = rows.iter().filter_map(|row| read(row).ok()).collect();
         Ok(SchedulePage { schedules, next: last.and_then(|name| name.parse().ok()) })
     }};
@@ -168,9 +170,12 @@ impl Ledger {
     pub async fn schedules(&self, after: Option<&ScheduleName>, limit: u32) -> Result<SchedulePage, LedgerError> {
         let sql = format!("SELECT {COLUMNS} FROM schedules WHERE name > $1 ORDER BY name LIMIT $2");
         let after = after.map_or("", ScheduleName::as_str);
-        let limit = i64::from(limit.clamp(1, MAX_SCHEDULES));
+        let limit = limit.clamp(1, MAX_SCHEDULES);
         on!(self, |pool, _begin| async {
-            page!(sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).bind(limit).fetch_all(pool).await?, limit)
+            page!(
+                sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).bind(i64::from(limit) + 1).fetch_all(pool).await?,
+                limit
+            )
         })
     }
 
@@ -209,8 +214,8 @@ impl Ledger {
         );
         let after = after.map_or("", ScheduleName::as_str);
         on!(self, |pool, _begin| async {
-            let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).bind(i64::from(limit));
-            page!(found.fetch_all(pool).await?, i64::from(limit))
+            let found = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(after).bind(i64::from(limit) + 1);
+            page!(found.fetch_all(pool).await?, limit)
         })
     }
 }

@@ -154,7 +154,7 @@ pub(super) use write;
 pub(super) fn ticks(way: Way) -> String {
     match way {
         Way::FromNow => "last_tick = excluded.last_tick, next_at = excluded.next_at, waiting_tick = NULL,
-             watched_since = excluded.watched_since, edition = excluded.edition"
+             watched_since = excluded.watched_since, edition = schedules.edition + 1"
             .to_owned(),
         // It is looked at if it has a tick left: ticks may have come while it was withdrawn, and are put off otherwise by another jitter.
         Way::GoesOn => format!(

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use lovage_core::schedule::ScheduleSpec;
 use lovage_core::{ScheduleName, Timestamp};
-use sqlx::Row as _;
 
 use super::put::{Known, NEVER, Way, Written, json, known, write};
+use super::run::ROWS;
 use super::{ManagedBy, leads, millis};
 use crate::error::LedgerError;
 use crate::history::SLICE;
@@ -68,13 +68,18 @@ impl Ledger {
             write!(written, ManagedBy::Code, now, first, transaction);
             let names: HashSet<&str> = names.into_iter().collect();
             let sql = "SELECT name FROM schedules WHERE managed_by = 'code' AND withdrawn_at IS NULL";
-            for row in sqlx::query(sql).fetch_all(&mut *transaction).await? {
-                let name: String = row.try_get(0)?;
-                if !names.contains(name.as_str()) {
-                    let sql = "UPDATE schedules SET withdrawn_at = $2, overdue_since = NULL WHERE name = $1";
-                    sqlx::query(sql).bind(&name).bind(millis(now)).execute(&mut *transaction).await?;
-                    synced.withdrawn.extend(name.parse().ok());
+            let mut gone: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut *transaction).await?;
+            gone.retain(|name| !names.contains(name.as_str()));
+            for gone in gone.chunks(ROWS) {
+                let mut sql = sqlx::QueryBuilder::new("UPDATE schedules SET overdue_since = NULL, withdrawn_at = ");
+                sql.push_bind(millis(now)).push(" WHERE name IN (");
+                let mut list = sql.separated(", ");
+                for name in gone {
+                    list.push_bind(name);
                 }
+                sql.push(")");
+                sql.build().persistent(false).execute(&mut *transaction).await?;
+                synced.withdrawn.extend(gone.iter().filter_map(|name| name.parse().ok()));
             }
             transaction.commit().await?;
             Ok(Some(synced))

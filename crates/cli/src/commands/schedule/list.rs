@@ -9,7 +9,7 @@ use lovage_ledger::Schedule;
 use super::zone_of;
 use crate::commands::Context;
 use crate::error::Outcome;
-use crate::output::{ScheduleLine, Table};
+use crate::output::ScheduleLine;
 use crate::rooms;
 
 /// Options of `schedule list`.
@@ -28,12 +28,7 @@ pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
     let ledger = rooms::required_ledger(context.config()).await?;
     let now = ledger.now().await?;
     let page = ledger.schedules(args.after.as_ref(), args.limit).await?;
-    let (schedules, mut next) = (page.schedules, page.next);
-    if let Some(last) = &next
-        && ledger.schedules(Some(last), 1).await?.schedules.is_empty()
-    {
-        next = None;
-    }
+    let schedules = page.schedules;
     let mut last = match (schedules.first(), schedules.last()) {
         (Some(first), Some(last)) => ledger.last_runs(&first.spec.name, &last.spec.name).await?,
         _ => HashMap::new(),
@@ -43,12 +38,8 @@ pub async fn run(context: &Context, args: &ListArgs) -> Outcome {
         ScheduleLine::new(schedule, &zone_of(&schedule.spec), last, now)
     };
     let lines: Vec<ScheduleLine> = schedules.iter().map(line).collect();
-    if let Some(after) = args.after.as_ref().filter(|_| lines.is_empty()) {
-        context.output.note(&format!("There is no schedule after {after}."));
-        return context.output.many(&lines, |_| Table::new(&[], ""));
-    }
-    context.output.many(&lines, |lines| ScheduleLine::table(lines, now))?;
-    if let Some(last) = next {
+    context.output.many(&lines, |lines| ScheduleLine::table(lines, args.after.as_ref(), now))?;
+    if let Some(last) = page.next {
         context.output.note(&format!("There are more than these: add --after {last}, or --limit COUNT."));
     }
     Ok(())
