@@ -68,15 +68,15 @@ impl Scheduler {
     /// Leads whenever nobody else does, until it is told to stop; then gives the leadership up.
     pub async fn run(self, stop: CancellationToken) {
         let mut broker: Option<Arc<dyn Broker>> = None;
-        let mut was_away = false;
+        let mut is_told = false;
         while !stop.is_cancelled() {
             self.health.turns();
             // Whoever was the leader a moment ago lets others try first.
             let mut wait = EVERY;
-            match self.turn(&mut broker, &stop).await {
-                Ok(()) => was_away = false,
+            match self.turn(&mut broker, &mut is_told, &stop).await {
+                Ok(()) => is_told = false,
                 Err(error) => {
-                    if !std::mem::replace(&mut was_away, true) {
+                    if !std::mem::replace(&mut is_told, true) {
                         warn!(%error, "cannot lead; trying again");
                     }
                     if matches!(error, DutyError::Broker(_)) {
@@ -93,8 +93,13 @@ impl Scheduler {
         }
     }
 
-    /// Tries to lead, and does so for as long as it can.
-    async fn turn(&self, broker: &mut Option<Arc<dyn Broker>>, stop: &CancellationToken) -> Result<(), DutyError> {
+    /// Tries to lead, and does so for as long as it can. Why it no longer does is told here.
+    async fn turn(
+        &self,
+        broker: &mut Option<Arc<dyn Broker>>,
+        is_told: &mut bool,
+        stop: &CancellationToken,
+    ) -> Result<(), DutyError> {
         let broker = match broker {
             Some(broker) => Arc::clone(broker),
             None => Arc::clone(broker.insert((self.connect)().await?)),
@@ -129,10 +134,16 @@ impl Scheduler {
             // Who comes next need not wait.
             self.resign(broker.as_ref()).await;
         }
-        info!(term, holder = self.holder, "no longer leading");
+        *is_told = true;
         match renewed {
-            Err(DutyError::Deposed) => Ok(()),
-            renewed => renewed,
+            Ok(()) => {
+                info!(term, holder = self.holder, "no longer leading");
+                Ok(())
+            }
+            Err(error) => {
+                warn!(term, holder = self.holder, %error, "no longer leading");
+                if matches!(error, DutyError::Deposed) { Ok(()) } else { Err(error) }
+            }
         }
     }
 
